@@ -1,0 +1,177 @@
+"""The profile: what the lender gets, and its published JSON Schema (``xinqiao schema profile``).
+
+On the way of a request the profile is assembled as plain dicts of exactly this shape; tests hold them against
+these models. The JWS covers everything but ``log``.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from schemas.base import Count, Day, Json, Model, Month, Name, Sha256Hex, ShortText, Text, Time, Uscc
+
+SCHEMA_VERSION = "1.0"
+
+
+class State(StrEnum):
+    """Never collapse two of these: «not asked» is not «clean»."""
+
+    PRESENT = "present"
+    PARTIAL = "partial"  # a page or months are missing
+    EMPTY_CONFIRMED = "empty_confirmed"  # the platform said that it holds no record
+    STALE = "stale"  # values given, older than asked
+    PENDING = "pending"
+    UNAVAILABLE = "unavailable"
+    DENIED = "denied"  # the platform refused us
+    OUT_OF_SCOPE = "out_of_scope"  # asked, but the consent does not cover it
+    NOT_REQUESTED = "not_requested"
+
+
+class Outcome(StrEnum):
+    CONSISTENT = "consistent"
+    CONFLICT = "conflict"
+    NOT_COMPARABLE = "not_comparable"
+    UNKNOWN = "unknown"
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    SERIOUS = "serious"
+
+
+class Assurance(StrEnum):
+    """How sure we are that the enterprise consented."""
+
+    LENDER_ASSERTED = "lender_asserted"
+    SIGNED = "signed"
+    GATEWAY_CAPTURED = "gateway_captured"
+
+
+Reference = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+/[a-z_]+(#[0-9]+)?$")]
+"""``platform/dataset`` names an entry of ``sources``; ``platform/dataset#3`` its fourth record; ``declared/…``
+is what the lender passed on as the enterprise's own declaration."""
+
+
+class Both(Model):
+    zh: Text
+    en: Text
+
+
+class Subject(Model):
+    uscc: Uscc
+    name: ShortText
+
+
+class Declared(Model):
+    """What the enterprise declared in its loan application, as the lender passes it on. Absent = not declared."""
+
+    mortgage_amount: Annotated[str, Field(json_schema_extra={"unit": "元"})] | None = None
+    judicial_cases: Count | None = None
+    guarantee_amount: Annotated[str, Field(json_schema_extra={"unit": "元"})] | None = None
+
+
+class Value(Model):
+    """One normalised value with the records it came from."""
+
+    value: str | int | bool
+    unit: ShortText | None = None
+    period: ShortText | None = None
+    sources: list[Reference]
+
+
+class Section(Model):
+    state: State
+    flags: list[Name]
+    reason: ShortText | None
+    as_of: Day | None
+    values: dict[str, Value]
+    records: list[dict[str, Json]]
+
+
+class FindingValue(Model):
+    source: Reference
+    value: str | int | bool | None
+    unit: ShortText | None = None
+    period: ShortText | None = None
+
+
+class Taken(Model):
+    source: Reference
+    why: Both
+
+
+class Finding(Model):
+    rule: Name
+    version: ShortText
+    outcome: Outcome
+    severity: Severity
+    sections: list[Name]
+    tolerance: ShortText | None
+    values: list[FindingValue]
+    taken: Taken | None
+    message: Both
+
+
+class Indicator(Model):
+    name: Name
+    version: ShortText
+    value: str | int | bool | None
+    unit: ShortText | None
+    period: ShortText | None
+    sources: list[Reference]
+    message: Both
+
+
+class Source(Model):
+    platform: Name
+    dataset: Name
+    state: State
+    reason: ShortText | None
+    connector_version: ShortText
+    assurance: ShortText  # of the connector's field map: published-spec or assumed
+    fetched_at: Time | None
+    as_of: Day | None
+    latency_ms: Count
+    attempts: Count
+    records: Count
+    repairs: list[ShortText]
+    commitment: Sha256Hex | None
+    """Commitment to the reply's digest (design §5); None where no reply was kept."""
+
+
+class Completeness(Model):
+    """``asked`` data sets, how many of them were ``answered`` (present, stale,
+    empty_confirmed), and the rest by name."""
+
+    asked: Count
+    answered: Count
+    complete: bool
+    missing: dict[Name, ShortText]
+
+
+class Period(Model):
+    """The look-back window that was asked of the platforms; both months are inside it."""
+
+    first: Month
+    last: Month
+
+
+class Profile(Model):
+    id: ShortText
+    revision: Count
+    schema_version: ShortText
+    subject: Subject
+    consent_id: ShortText
+    consent_assurance: Assurance
+    purpose: Name
+    period: Period
+    declared: Declared | None
+    requested_at: Time
+    issued_at: Time
+    completeness: Completeness
+    sections: dict[Name, Section]
+    findings: list[Finding]
+    indicators: list[Indicator]
+    sources: list[Source]
