@@ -160,16 +160,25 @@ class Backend(Protocol):
     def verifier(self, point: bytes) -> Callable[[bytes, bytes, bytes], bool]: ...
 
 
+def message_digest(point: bytes, user_id: bytes, message: bytes) -> bytes:
+    """e = SM3(ZA, M) with ZA = SM3(ENTL, ID, a, b, G, P) (GB/T 32918.2, 5.5 and 6.1)."""
+    curve = b"".join(number.to_bytes(32) for number in (_A, _B, *_G))
+    za = sm3((8 * len(user_id)).to_bytes(2) + user_id + curve + point)
+    return sm3(za + message)
+
+
 class Gmssl:
+    """Signs the digest: gmssl_pyx takes eight times as long where it is given the message."""
+
     def signer(self, secret: bytes, point: bytes) -> Callable[[bytes, bytes], bytes]:
         def sign(user_id: bytes, message: bytes) -> bytes:
-            return bytes(gmssl_pyx.sm2_sign(secret, point, message, user_id))
+            return bytes(gmssl_pyx.sm2_sign_sm3_digest(secret, message_digest(point, user_id, message)))
 
         return sign
 
     def verifier(self, point: bytes) -> Callable[[bytes, bytes, bytes], bool]:
         def verify(user_id: bytes, message: bytes, der: bytes) -> bool:
-            return bool(gmssl_pyx.sm2_verify(point, message, der, user_id))
+            return bool(gmssl_pyx.sm2_verify_sm3_digest(point, message_digest(point, user_id, message), der))
 
         return verify
 
