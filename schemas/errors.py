@@ -202,6 +202,12 @@ class StorageUnavailable(LaterError):
     code = "storage_unavailable"
 
 
+class KeysUnavailable(LaterError):
+    """A key could not be unwrapped, or what it sealed not opened: the key-encryption key is not the right one."""
+
+    code = "keys_unavailable"
+
+
 class Overloaded(LaterError):
     code = "overloaded"
 
@@ -354,3 +360,12 @@ class ConnectorFault(UpstreamError):
     """A defect of the connector's own code, isolated from the others."""
 
     code = "connector_fault"
+
+
+# --- Stop: nothing the caller can do ---------------------------------------------------------------------
+
+
+class InternalError(XinqiaoError):
+    """A defect of the gateway's own; its place is in the operator's log under the request id."""
+
+    code = "internal_error"
