@@ -1,0 +1,144 @@
+"""Amounts, shares and counts: exact decimals, the unit declared for each field, nothing guessed.
+
+A platform's number comes as JSON text, a JSON integer or an exact ``Decimal``, never as a float. The unit is what
+the field's manifest says; a unit or currency written beside the digits must agree with it, or the value is refused:
+a wrong guess is wrong by ten thousand.
+"""
+
+import re
+from decimal import Context, Decimal, Inexact
+from enum import StrEnum
+
+from schemas.errors import InvalidValue
+
+
+class Unit(StrEnum):
+    """The unit of money that a field is declared in."""
+
+    FEN = "分"
+    YUAN = "元"
+    WAN = "万元"
+    YI = "亿元"
+
+
+class RatioForm(StrEnum):
+    """How a field writes a share: seven per cent is ``0.07`` as a fraction, ``7`` or ``7%`` in per cent."""
+
+    FRACTION = "fraction"
+    PERCENT = "percent"
+
+
+_IN_YUAN = {Unit.FEN: Decimal("0.01"), Unit.YUAN: Decimal(1), Unit.WAN: Decimal(10**4), Unit.YI: Decimal(10**8)}
+_WRITTEN = {"分": Unit.FEN, "元": Unit.YUAN, "万元": Unit.WAN, "万": Unit.WAN, "亿元": Unit.YI, "亿": Unit.YI}
+_IN_ONE = {RatioForm.FRACTION: Decimal(1), RatioForm.PERCENT: Decimal("0.01")}
+_CURRENCY = r"人民币|RMB|CNY|¥"
+_NUMBER = r"(-?(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|0|[1-9][0-9]*|(?=\.))(?:\.[0-9]+)?)"
+_PLAIN = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,8})?")
+_AMOUNT = re.compile(rf"({_CURRENCY})? ?{_NUMBER} ?(?:(分|元|万元?|亿元?)(人民币)?)?")
+_RATIO = re.compile(rf"{_NUMBER} ?(%)?")
+_COUNT = re.compile(_NUMBER)
+_FULL_WIDTH = str.maketrans(
+    {**{chr(c + 0xFEE0): chr(c) for c in range(0x21, 0x7F)}, "\u3000": " ", "\u00a0": " ", "￥": "¥"}
+)
+_LONGEST = 64
+# Wide enough for every product below; anything inexact is an error, never a rounded value.
+_EXACT = Context(prec=60, traps=[Inexact])
+
+
+def decimal_text(value: Decimal) -> str:
+    """The canonical text of schemas.base.Decimal_: digits as given, no exponent, zero without sign.
+
+    At most 18 digits before the point and 8 behind it; more raise InvalidValue, zeros behind the 8th are dropped.
+    """
+    text = str(value)
+    if not _PLAIN.fullmatch(text):
+        if not value.is_finite() or abs(value.adjusted()) > _LONGEST:
+            raise InvalidValue(what="decimal")
+        whole, point, decimals = format(value, "f").partition(".")
+        text = whole + point + decimals[:8] + decimals[8:].rstrip("0")
+        if not _PLAIN.fullmatch(text):
+            raise InvalidValue(what="decimal")
+    return text.removeprefix("-") if value.is_zero() else text
+
+
+def parse_amount(value: str | int | Decimal, unit: Unit) -> Decimal:
+    """Money in 元 from ``value`` in ``unit``. Digits are kept as given, zeros behind 分 are not.
+
+    Text may carry full-width forms, thousands separators where they belong, and a currency or unit that agrees.
+    """
+    if not isinstance(value, str):
+        return _scaled(_number(value, "amount"), _IN_YUAN[unit], "amount", trim=2)
+    match = _AMOUNT.fullmatch(_half_width(value, "amount"))
+    if not match:
+        raise InvalidValue(what="amount")
+    prefix, digits, written, suffix = match.groups()
+    # «¥200» in a field declared in 万元 contradicts the declaration; «¥200万元» does not.
+    if (prefix and suffix) or ((prefix or written) and _WRITTEN[written or "元"] is not unit):
+        raise InvalidValue(what="amount", unit=unit.value)
+    return _scaled(_decimal(digits), _IN_YUAN[unit], "amount", trim=2)
+
+
+def parse_ratio(value: str | int | Decimal, form: RatioForm) -> Decimal:
+    """A share as a fraction of one from ``value`` in ``form``; a written % only where per cent is declared."""
+    if not isinstance(value, str):
+        return _scaled(_number(value, "ratio"), _IN_ONE[form], "ratio")
+    match = _RATIO.fullmatch(_half_width(value, "ratio"))
+    if not match or (match[2] and form is not RatioForm.PERCENT):
+        raise InvalidValue(what="ratio")
+    return _scaled(_decimal(match[1]), _IN_ONE[form], "ratio")
+
+
+def parse_decimal(value: str | int | Decimal) -> Decimal:
+    """A plain number without a unit of money, such as square metres."""
+    return parse_ratio(value, RatioForm.FRACTION)
+
+
+def parse_count(value: str | int | Decimal) -> int:
+    """A whole number from 0 to 2^53 - 1; ``12.0`` is whole, ``12.5`` and ``-1`` are refused."""
+    number = _decimal(_count_digits(value)) if isinstance(value, str) else _number(value, "count")
+    whole = int(number)
+    if whole != number or not 0 <= whole < 2**53:
+        raise InvalidValue(what="count")
+    return whole
+
+
+def _count_digits(text: str) -> str:
+    match = _COUNT.fullmatch(_half_width(text, "count"))
+    if not match:
+        raise InvalidValue(what="count")
+    return match[1]
+
+
+def _half_width(text: str, what: str) -> str:
+    if len(text) > _LONGEST:
+        raise InvalidValue(what=what)
+    return text.translate(_FULL_WIDTH).strip()
+
+
+def _decimal(digits: str) -> Decimal:
+    return Decimal(digits.replace(",", ""))
+
+
+def _number(value: int | Decimal, what: str) -> Decimal:
+    """An exact finite number of bounded size; a float, a boolean or anything else is refused."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise InvalidValue(what=what)
+    if isinstance(value, int):
+        if abs(value) >= 10**18:
+            raise InvalidValue(what=what)
+        return Decimal(value)
+    if not value.is_finite() or abs(value.adjusted()) > _LONGEST:
+        raise InvalidValue(what=what)
+    return value
+
+
+def _scaled(number: Decimal, factor: Decimal, what: str, trim: int = 8) -> Decimal:
+    """The exact product within what the canonical text can hold, without zeros behind the ``trim``-th decimal."""
+    try:
+        text = decimal_text(_EXACT.multiply(number, factor))
+    except (Inexact, InvalidValue):
+        raise InvalidValue(what=what) from None
+    point = text.find(".")
+    if 0 <= point < len(text) - 1 - trim:
+        text = text[: point + 1 + trim] + text[point + 1 + trim :].rstrip("0")
+    return Decimal(text)
