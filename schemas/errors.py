@@ -46,6 +46,12 @@ class NotFound(FixError):
     code = "not_found"
 
 
+class Shredded(FixError):
+    """It existed; its content was destroyed on purpose and cannot come back."""
+
+    code = "shredded"
+
+
 class MethodNotAllowed(FixError):
     code = "method_not_allowed"
 
