@@ -52,6 +52,9 @@ class Draft:
     def with_headers(self, extra: Mapping[str, str]) -> "Draft":
         return replace(self, headers={**self.headers, **extra})
 
+    def with_query(self, query: tuple[tuple[str, str], ...]) -> "Draft":
+        return replace(self, query=query)
+
     def with_body(self, body: Mapping[str, Json]) -> "Draft":
         return replace(self, body=body)
 

@@ -1,0 +1,104 @@
+"""``sm2-params``: SM2 with SM3 over the sorted parameters, with the business text under SM4 where wanted."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import orjson
+
+from connectors.signing.base import Explained, Moment, Scheme, TimeForm
+from connectors.signing.keys import KeyForm, TextForm, as_text, sm2_private_key, sm4_key
+from connectors.signing.parameters import ParameterOptions, Parameters, with_parameters
+from connectors.sm2 import DEFAULT_ID, SignatureForm, sm4_ecb_encrypt
+from connectors.wire import Draft, Send, WireRequest
+from schemas.base import Model, Name, ShortText
+from schemas.errors import InvalidRequest
+
+
+class Business(Model):
+    """The body's members become one JSON text under SM4-ECB-PKCS7, in the parameter ``field``.
+
+    ``key``: ``given`` is the secret ``sm4_key`` (32 hex digits); ``derived`` the first 16 characters of the
+    upper-case hex of SM4-ECB-PKCS7 of the secret ``app_secret`` under the first 16 bytes of ``app_code``.
+    """
+
+    field: ShortText
+    text: TextForm = "hex-lower"
+    key: Literal["given", "derived"] = "given"
+
+
+class Sm2Options(ParameterOptions):
+    """``user_id``: name of the secret that is the SM2 user id; without it the default id of GM/T 0009.
+
+    ``text`` is how raw and DER signatures are written; decimal ones are text already. ``append_key``: name of
+    the secret that stands as ``&key=…`` behind the signed text.
+    """
+
+    ts: TimeForm = "unix-ms"
+    user_id: Name | None = None
+    form: SignatureForm = "raw"
+    text: TextForm = "hex-lower"
+    key_form: KeyForm = "hex"
+    append_key: Name | None = None
+    business: Business | None = None
+
+
+def _needs(options: Sm2Options) -> set[str]:
+    names = {"private_key"} | options.named() | {n for n in (options.user_id, options.append_key) if n}
+    if options.business:
+        names |= {"sm4_key"} if options.business.key == "given" else {"app_code", "app_secret"}
+    return names
+
+
+def derived_sm4_key(app_code: str, app_secret: str) -> bytes:
+    """The health-insurance dialect's rule; InvalidRequest where ``app_code`` is shorter than 16 bytes."""
+    code = app_code.encode()[:16]
+    if len(code) != 16:
+        raise InvalidRequest(at="secrets.app_code")
+    return sm4_ecb_encrypt(code, app_secret.encode()).hex().upper()[:16].encode()
+
+
+class Sm2Signer:
+    def __init__(self, options: Sm2Options, secrets: Mapping[str, str]) -> None:
+        self._options = options
+        self._key = sm2_private_key(secrets["private_key"], options.key_form)
+        self._user_id = secrets[options.user_id].encode() if options.user_id else DEFAULT_ID
+        self._suffix = f"&key={secrets[options.append_key]}" if options.append_key else ""
+        self._masked_suffix = f"&key=<{options.append_key}>" if options.append_key else ""
+        self._parameters, self._masked = Parameters(options, secrets), Parameters(options, None)
+        if options.business is None:
+            self._business_key = b""
+        elif options.business.key == "given":
+            self._business_key = sm4_key(secrets["sm4_key"])
+        else:
+            self._business_key = derived_sm4_key(secrets["app_code"], secrets["app_secret"])
+
+    async def sign(self, draft: Draft, moment: Moment, send: Send) -> WireRequest:  # noqa: ARG002
+        draft, _ = self._parameters.complete(self._sealed(draft), moment)
+        return with_parameters(draft, {self._options.sign: self._signature(draft)}).wire()
+
+    def refused(self, request: WireRequest) -> bool:  # noqa: ARG002
+        return False
+
+    def explain(self, draft: Draft, moment: Moment) -> Explained:
+        sealed = self._sealed(draft)
+        complete, added = self._parameters.complete(sealed, moment)
+        masked, _ = self._masked.complete(sealed, moment)
+        text = self._masked.text(masked) + self._masked_suffix
+        return Explained(text, {}, {**added, self._options.sign: self._signature(complete)})
+
+    def _sealed(self, draft: Draft) -> Draft:
+        business = self._options.business
+        if business is None:
+            return draft
+        if draft.body is None:
+            raise InvalidRequest(at="request.body")
+        sealed = sm4_ecb_encrypt(self._business_key, orjson.dumps(draft.body).decode().encode(draft.charset))
+        return draft.with_body({business.field: as_text(sealed, business.text)})
+
+    def _signature(self, draft: Draft) -> str:
+        text = (self._parameters.text(draft) + self._suffix).encode(draft.charset)
+        signature = self._key.sign(text, user_id=self._user_id, form=self._options.form)
+        return signature.decode() if self._options.form == "decimal" else as_text(signature, self._options.text)
+
+
+SM2_PARAMS = Scheme(Sm2Options, _needs, Sm2Signer)
