@@ -1,0 +1,80 @@
+"""What the verifier says: the verdict on an exported log, for people and as JSON."""
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from consent.log.note import Checkpoint
+
+Kind = Literal["file", "vkey", "checkpoint", "entry", "tile", "history"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is broken: the file, where entries are concerned their indexes (first and last), and in words why."""
+
+    kind: Kind
+    path: str
+    text: str
+    first: int | None = None
+    last: int | None = None
+
+    def where(self) -> str:
+        if self.first is None:
+            return ""
+        return f"entry {self.first}: " if self.first == self.last else f"entries {self.first} to {self.last}: "
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """``intact``: how many leading entries the signed root vouches for. ``heads``: both notes, where history forked."""
+
+    problem: Problem | None
+    checkpoint: Checkpoint | None = None
+    signers: tuple[str, ...] = ()
+    trusted: bool = False
+    intact: int = 0
+    heads: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return self.problem is None
+
+    def text(self) -> str:
+        """For people, several lines; nothing in it can drive a terminal."""
+        lines = []
+        if self.problem:
+            lines.append(f"broken: {self.problem.path}: {self.problem.where()}{self.problem.text}")
+            if self.intact:
+                lines.append(f"the signed root vouches for entries 0 to {self.intact - 1}")
+        elif self.intact:
+            lines.append(f"intact up to entry {self.intact - 1}")
+        else:
+            lines.append("intact: the log is empty")
+        if self.ok and self.trusted:
+            lines.append(f"signed by {', '.join(self.signers)}")
+        elif self.ok:
+            lines.append("consistent, signer not trusted")
+        for name, head in zip(("remembered head", "exported head"), self.heads, strict=False):
+            lines += [f"{name}:", *head.split("\n")[:-1]]
+        return "".join(_printable(line) + "\n" for line in lines)
+
+    def as_json(self) -> str:
+        head, problem = self.checkpoint, self.problem
+        return json.dumps(
+            {
+                "ok": self.ok,
+                "trusted": self.trusted,
+                "signers": self.signers,
+                "origin": head and head.origin,
+                "size": head and head.size,
+                "root": head and head.root.hex(),
+                "intact": self.intact,
+                "problem": problem and {name: getattr(problem, name) for name in Problem.__slots__},
+                "heads": self.heads,
+            }
+        )
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -1,0 +1,284 @@
+"""The stand-alone verifier of an exported log: ``python -m consent.log.verify DIR [--vkey FILE] [--checkpoint FILE]``.
+
+Needs Python and ``cryptography``, and nothing of ours but this folder. It reads the layout of ``consent.log.tiles``,
+hashes every entry again (RFC 6962 section 2.1), and holds the result against every stored tile and the signed root.
+
+The signed root is the judge of whatever disagrees. Entries that give the signed root are right, so a tile that differs
+from them is wrong; where the level-0 tiles give it, the entry that differs from its hash is wrong; where neither
+does, both are named. Trust comes from outside: with ``--vkey`` one of those keys must have signed the checkpoint,
+without it the export can only be consistent in itself. An older checkpoint must be the head of a prefix of this log;
+if it is not, both signed heads are shown, which together prove that the log broke its promise.
+
+Exit status: 0 intact, 1 broken, 2 wrong use.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+from consent.log.entry import EntryError, all_canonical, check_entry
+from consent.log.merkle import EMPTY_ROOT, HASH_SIZE, root_of
+from consent.log.note import Checkpoint, Note, NoteError, Vkey, open_checkpoint
+from consent.log.report import Problem, Report
+from consent.log.tiles import (
+    MAX_BUNDLE,
+    MAX_TEXT,
+    MAX_TILE,
+    WIDTH,
+    Folder,
+    TileError,
+    read_bundle,
+    tile_path,
+    upper_tiles,
+)
+
+
+class Files(Protocol):
+    """Where the exported files are; both raise ``TileError``."""
+
+    def paths(self) -> set[str]: ...
+    def read(self, path: str, limit: int) -> bytes: ...
+
+
+class _Broken(Exception):
+    def __init__(self, problem: Problem, intact: int = 0) -> None:
+        self.problem, self.intact = problem, intact
+
+
+def verify_export(directory: Path, vkeys: Sequence[Vkey] = (), old_checkpoint: str | None = None) -> Report:
+    """Verify an exported folder. ``vkeys``: trusted keys from elsewhere; ``old_checkpoint``: a remembered signed head.
+
+    Never raises for what is in the folder or in the remembered head: that is in the report.
+    """
+    return verify_files(Folder(directory), vkeys, old_checkpoint)
+
+
+def verify_files(files: Files, vkeys: Sequence[Vkey] = (), old_checkpoint: str | None = None) -> Report:
+    head: _Head | None = None
+    try:
+        head = _head(files, vkeys)
+        old = None if old_checkpoint is None else _remembered(head, vkeys, old_checkpoint)
+        walk = _Walk(files, head.checkpoint.size, old.size if old else 0)
+        walk.judge(head.checkpoint.root)
+        if old:
+            _check_history(old, walk.prefix_root, head)
+        return head.report(None, bool(vkeys), intact=head.checkpoint.size)
+    except TileError as err:
+        found = _Broken(Problem("file", err.path, err.problem))
+    except _Broken as err:
+        found = err
+    if head is None:
+        return Report(found.problem)
+    heads = (old_checkpoint or "", head.note) if found.problem.kind == "history" else ()
+    return head.report(found.problem, bool(vkeys), found.intact, heads)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    note: str
+    checkpoint: Checkpoint
+    vkeys: tuple[Vkey, ...]
+    signers: tuple[str, ...]
+
+    def report(self, problem: Problem | None, trusted: bool, intact: int, heads: tuple[str, ...] = ()) -> Report:
+        return Report(problem, self.checkpoint, self.signers, trusted, intact, heads)
+
+
+def parse_vkeys(data: bytes) -> tuple[Vkey, ...]:
+    """A file of verifier keys, one a line, each line ended; ``NoteError`` otherwise, or when there is none."""
+    try:
+        *lines, rest = data.decode().split("\n")
+    except UnicodeDecodeError:
+        raise NoteError("not UTF-8") from None
+    if rest or not lines:
+        raise NoteError("verifier keys stand one a line")
+    return tuple(map(Vkey.parse, lines))
+
+
+def _head(files: Files, trusted: Sequence[Vkey]) -> _Head:
+    try:
+        vkeys = parse_vkeys(files.read("vkey", MAX_TEXT))
+    except NoteError as err:
+        raise _Broken(Problem("vkey", "vkey", str(err))) from None
+    try:
+        text = files.read("checkpoint", MAX_TEXT).decode()
+        note = Note.parse(text)
+        # One signature a key and one key a signature, in order: so no line of either file is there for nothing.
+        if note.signers(vkeys) != vkeys or len(note.signatures) != len(vkeys):
+            raise NoteError("the keys in vkey are not the ones that signed")
+        signers = note.signers(trusted) if trusted else vkeys
+        return _Head(text, Checkpoint.parse(note.text), vkeys, tuple(vkey.name for vkey in signers))
+    except UnicodeDecodeError:
+        raise _Broken(Problem("checkpoint", "checkpoint", "not UTF-8")) from None
+    except NoteError as err:
+        raise _Broken(Problem("checkpoint", "checkpoint", str(err))) from None
+
+
+def _remembered(head: _Head, trusted: Sequence[Vkey], note: str) -> Checkpoint:
+    try:
+        return open_checkpoint(note, trusted or head.vkeys)[0]
+    except NoteError as err:
+        raise _Broken(Problem("history", "checkpoint", f"the remembered checkpoint: {err}")) from None
+
+
+def _check_history(old: Checkpoint, prefix_root: bytes, head: _Head) -> None:
+    if old.origin != head.checkpoint.origin:
+        text = "the remembered checkpoint is of another log"
+    elif old.size > head.checkpoint.size:
+        text = f"rolled back or cut off: it was remembered with {old.size} entries and has {head.checkpoint.size}"
+    elif old.root != prefix_root:
+        text = f"rewritten: its first {old.size} entries are not those of the remembered checkpoint"
+    else:
+        return
+    raise _Broken(Problem("history", "checkpoint", text))
+
+
+class _Walk:
+    """One pass over the entries and level-0 tiles: keeps one hash per 256 entries and the first of each problem.
+
+    ``prefix_root`` is the root of the first ``prefix`` entries, once they have been passed.
+    """
+
+    def __init__(self, files: Files, size: int, prefix: int) -> None:
+        self._files = files
+        self._size = size
+        self._prefix = prefix
+        self._unread = files.paths() - {"checkpoint", "vkey"}
+        self._by_entries: list[bytes] = []
+        self._by_tiles: list[bytes] = []
+        self._bad_entry: Problem | None = None
+        self._bad_tile: Problem | None = None
+        self._bad_form: Problem | None = None
+        self.prefix_root = EMPTY_ROOT
+        for start in range(0, size, WIDTH):
+            self._block(start, min(WIDTH, size - start))
+
+    def _read(self, path: str, limit: int) -> bytes:
+        self._unread.discard(path)
+        return self._files.read(path, limit)
+
+    def _tile(self, level: int, index: int, width: int) -> tuple[str, bytes]:
+        path = tile_path(level, index, width)
+        data = self._read(path, MAX_TILE)
+        if len(data) != width * HASH_SIZE:
+            raise TileError(path, f"{len(data)} bytes long, not {width * HASH_SIZE}")
+        return path, data
+
+    def _block(self, start: int, width: int) -> None:
+        path = tile_path("entries", start // WIDTH, width)
+        data = self._read(path, MAX_BUNDLE)
+        tile, stored = self._tile(0, start // WIDTH, width)
+        entries: list[bytes] = []
+        whole = True
+        try:
+            for entry in read_bundle(path, data):
+                entries.append(entry)
+        except TileError:
+            whole = False
+        hashes = [sha256(b"\x00" + entry).digest() for entry in entries]
+        if start < self._prefix <= start + width:
+            self.prefix_root = root_of([*self._by_entries, root_of(hashes[: self._prefix - start])])
+        self._by_entries.append(root_of(hashes))
+        if whole and b"".join(hashes) == stored:
+            self._by_tiles.append(self._by_entries[-1])
+            if not self._bad_form and not all_canonical(entries):
+                self._bad_form = _malformed(path, start, entries)
+            return
+        named = [stored[at : at + HASH_SIZE] for at in range(0, len(stored), HASH_SIZE)]
+        self._by_tiles.append(root_of(named))
+        if not self._bad_entry:
+            self._disagree(path, tile, start, named, hashes)
+
+    def _disagree(self, path: str, tile: str, start: int, named: list[bytes], hashes: list[bytes]) -> None:
+        differ = [at for at, (ours, theirs) in enumerate(zip(hashes, named, strict=False)) if ours != theirs]
+        if not differ and len(hashes) >= len(named):
+            raise TileError(path, "goes on after its last entry")
+        bad = start + (differ[0] if differ else len(hashes))
+        text = f"does not give its hash in {tile}" if differ else "cut short or missing"
+        self._bad_entry = Problem("entry", path, text, bad, bad)
+        text = f"its hash of entry {bad} is wrong"
+        self._bad_tile = Problem("tile", tile, text, start, start + len(named) - 1)
+
+    def _upper_tile(self) -> Problem | None:
+        """The first tile above level 0 that is not what the entries give."""
+        for level, index, ours in upper_tiles(self._by_entries[: self._size // WIDTH]):
+            width = len(ours) // HASH_SIZE
+            path, stored = self._tile(level, index, width)
+            if stored != ours:
+                span = WIDTH**level
+                first = index * WIDTH * span
+                return Problem("tile", path, "not the hashes of the entries below", first, first + width * span - 1)
+        return None
+
+    def judge(self, root: bytes) -> None:
+        """Raise for the first problem, in the light of the signed root."""
+        problem, intact = self._bad_entry, 0
+        if root_of(self._by_entries) == root:
+            problem, intact = self._bad_tile or self._upper_tile() or self._bad_form, self._size
+        elif problem and root_of(self._by_tiles) == root:
+            intact = problem.first or 0
+        elif problem:
+            problem = replace(problem, text=f"{problem.text}, and the signed root vouches for neither")
+        else:
+            text = "signs another root than the entries give"
+            problem = self._upper_tile() or Problem("checkpoint", "checkpoint", text)
+        if problem is None and self._unread:
+            problem = Problem("file", min(self._unread), "does not belong to this export")
+        if problem:
+            raise _Broken(problem, intact)
+
+
+def _malformed(path: str, start: int, entries: list[bytes]) -> Problem | None:
+    for index, entry in enumerate(entries, start):
+        try:
+            check_entry(entry)
+        except EntryError as err:
+            return Problem("entry", path, str(err), index, index)
+    return None
+
+
+def _bytes_of(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError:
+        raise argparse.ArgumentTypeError("not readable") from None
+
+
+def _vkey_file(file: str) -> tuple[Vkey, ...]:
+    try:
+        return parse_vkeys(_bytes_of(file))
+    except NoteError as err:
+        raise argparse.ArgumentTypeError(str(err)) from None
+
+
+def _checkpoint_file(file: str) -> str:
+    try:
+        text = _bytes_of(file).decode()
+        Checkpoint.parse(Note.parse(text).text)
+    except (UnicodeDecodeError, NoteError):
+        raise argparse.ArgumentTypeError("not a signed checkpoint") from None
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m consent.log.verify", description="Verify an exported log.")
+    parser.add_argument("directory", type=Path, metavar="DIR", help="the exported folder")
+    parser.add_argument("--vkey", type=_vkey_file, default=(), metavar="FILE", help="keys that you trust, one a line")
+    parser.add_argument("--checkpoint", type=_checkpoint_file, metavar="FILE", help="a signed head you remember")
+    parser.add_argument("--json", action="store_true", help="answer in JSON")
+    given = parser.parse_args(arguments)
+    if not given.directory.is_dir():
+        parser.error("DIR is not a folder")
+    report = verify_export(given.directory, given.vkey, given.checkpoint)
+    text = report.as_json() + "\n" if given.json else report.text()
+    # A terminal that cannot show a character must not turn a verdict into a traceback.
+    sys.stdout.write(text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding))
+    return 0 if report.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Exported logs to break: a small source, an export in memory, and every single-bit mutation of it.
+
+``python -m tests.log_export 1000`` flips every bit of an export of 1,000 entries (over a million mutations).
+"""
+
+import json
+import multiprocessing
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from consent.log.merkle import leaf_hash, root_of
+from consent.log.note import Checkpoint, Vkey, sign_checkpoint
+from consent.log.report import Report
+from consent.log.tiles import TileError, export
+from consent.log.verify import verify_files
+
+ORIGIN = "log.example.test/invented"
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+VKEY = Vkey.of(ORIGIN, KEY)
+
+
+def entry(index: int, event: str = "test") -> bytes:
+    return json.dumps({"event": event, "n": index}, separators=(",", ":")).encode()
+
+
+class Log:
+    """A log of the given entries; ``hashes`` stands for stored leaf hashes that may have been tampered with."""
+
+    def __init__(
+        self,
+        entries: list[bytes],
+        hashes: list[bytes] | None = None,
+        key: Ed25519PrivateKey = KEY,
+        origin: str = ORIGIN,
+    ) -> None:
+        self.stored = entries
+        self.hashes = [leaf_hash(e) for e in entries] if hashes is None else hashes
+        self.key = key
+        self.head = Checkpoint(origin, len(self.hashes), root_of(self.hashes))
+
+    @classmethod
+    def of(cls, size: int) -> "Log":
+        return cls([entry(index) for index in range(size)])
+
+    def checkpoint_text(self) -> str:
+        return sign_checkpoint(self.head, self.head.origin, self.key)
+
+    def vkeys(self) -> list[str]:
+        return [Vkey.of(self.head.origin, self.key).text()]
+
+    def entries(self, start: int, stop: int) -> Iterable[bytes]:
+        return self.stored[start:stop]
+
+    def leaf_hashes(self, start: int, stop: int) -> Iterable[bytes]:
+        return self.hashes[start:stop]
+
+
+class Memory(dict[str, bytes]):
+    """An export as a mapping of paths to bytes, behind the same two methods as a folder."""
+
+    def paths(self) -> set[str]:
+        return set(self)
+
+    def read(self, path: str, limit: int) -> bytes:
+        if path not in self:
+            raise TileError(path, "missing")
+        assert len(self[path]) <= limit
+        return self[path]
+
+
+def exported(log: Log) -> Memory:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        export(log, root)
+        return Memory({p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()})
+
+
+def flips(files: Mapping[str, bytes]) -> Iterator[tuple[str, int]]:
+    """Every (path, bit) of an export."""
+    return ((path, bit) for path in sorted(files) for bit in range(8 * len(files[path])))
+
+
+def flipped(files: Mapping[str, bytes], path: str, bit: int) -> Memory:
+    data = bytearray(files[path])
+    data[bit // 8] ^= 1 << bit % 8
+    return Memory({**files, path: bytes(data)})
+
+
+def entry_at(bundle: bytes, offset: int) -> int:
+    """The place within its bundle of the entry that owns this byte, its length prefix included."""
+    index = end = 0
+    while (end := end + 2 + int.from_bytes(bundle[end : end + 2], "big")) <= offset:
+        index += 1
+    return index
+
+
+def blamed(files: Mapping[str, bytes], path: str, bit: int) -> bool:
+    """Whether the verifier refuses this flip and names what it hit: the entry, the tile or the file."""
+    report: Report = verify_files(flipped(files, path, bit))
+    problem = report.problem
+    if problem is None or problem.path != path:
+        return False
+    if path.startswith("tile/entries/"):
+        number = path.removeprefix("tile/entries/").split(".")[0].replace("x", "").replace("/", "")
+        return problem.kind == "entry" and problem.first == 256 * int(number) + entry_at(files[path], bit // 8)
+    if path.startswith("tile/"):
+        return problem.kind == "tile" and problem.first is not None
+    return problem.kind == path
+
+
+def _missed(work: tuple[dict[str, bytes], tuple[tuple[str, int], ...]]) -> list[tuple[str, int]]:
+    files, chunk = work
+    return [flip for flip in chunk if not blamed(files, *flip)]
+
+
+def main(size: int) -> int:
+    # Entries of about a hundred bytes: the width that 1,000 of them need for a million bits.
+    files = exported(Log([entry(index, "x" * 85) for index in range(size)]))
+    total = 8 * sum(map(len, files.values()))
+    with multiprocessing.Pool() as pool:
+        every = flips(files)
+        work = ((dict(files), chunk) for chunk in iter(lambda: tuple(islice(every, 2000)), ()))
+        missed = [flip for found in pool.imap_unordered(_missed, work) for flip in found]
+    print(f"{total} flips of {size} entries, {len(missed)} missed or misnamed: {missed[:10]}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))
