@@ -175,7 +175,7 @@ class NameMatch(StrEnum):
 
 
 _BRACKETS = str.maketrans("〔〕【】[]", "()()()")
-_BLANKS = re.compile(r"\s")
+_INVISIBLE = re.compile(rf"\s|{_ZERO_WIDTH.pattern}")
 
 
 def normalise_name(text: str) -> str:
@@ -183,7 +183,9 @@ def normalise_name(text: str) -> str:
 
     For comparing only; a record keeps the registered form with its full-width brackets.
     """
-    return _BLANKS.sub("", unicodedata.normalize("NFKC", _ZERO_WIDTH.sub("", text))).translate(_BRACKETS)
+    # Decomposed first: some marks become a blank and a combining mark, which then joins the letter before it.
+    visible = _INVISIBLE.sub("", unicodedata.normalize("NFKD", text))
+    return unicodedata.normalize("NFKC", visible).translate(_BRACKETS)
 
 
 def compare_names(found: str, registered: str, former: Iterable[str] = ()) -> NameMatch:
