@@ -269,7 +269,7 @@ def _parse_step(kind: str) -> Callable[[Tree], Tree]:
     def step(tree: Tree) -> Tree:
         if not isinstance(tree, str):
             raise UpstreamMalformed(step=kind, rule="not_text")
-        return parse(tree)
+        return cast(Tree, parse(tree))
 
     return step
 

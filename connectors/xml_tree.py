@@ -29,7 +29,7 @@ def parse_xml(text: str) -> XmlTree:
     Raises UpstreamMalformed, UpstreamOversize beyond 100,000 elements, and UpstreamCharset where a character reference
     hides U+FFFD.
     """
-    builder = _Builder()
+    builder = _Builder(namespaces="xmlns" in text, references="&#" in text)
     parser = DefusedXMLParser(target=builder, forbid_dtd=True)
     try:
         parser.feed(text)
@@ -46,33 +46,18 @@ class _Element:
 
     def __init__(self) -> None:
         self.members: dict[str, XmlTree] = {}
-        self.names: dict[str, str] = {}
+        self.names: dict[str, str] | None = None
         self.text: list[str] = []
-
-    def claim(self, key: str, full: str) -> None:
-        """One key of the tree belongs to one full name: two namespaces may not meet in it."""
-        if self.names.setdefault(key, full) != full:
-            raise UpstreamMalformed(step="xml", rule="namespace_clash")
-
-    def value(self) -> XmlTree:
-        text = "".join(self.text)
-        if "\ufffd" in text:
-            raise UpstreamCharset(rule="broken_characters")
-        if not text.strip():
-            text = ""
-        if not self.members:
-            return text
-        if text:
-            self.members["#text"] = text
-        return self.members
 
 
 class _Builder:
     """The parser's target: builds the tree while it reads, so that depth and size are refused early."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespaces: bool, references: bool) -> None:
         self._open = [_Element()]
         self._count = 0
+        self._namespaces = namespaces
+        self._references = references
 
     @property
     def document(self) -> XmlTree:
@@ -84,13 +69,14 @@ class _Builder:
             raise UpstreamOversize(elements=MAX_ELEMENTS)
         if len(self._open) > MAX_DEPTH:
             raise UpstreamMalformed(step="xml", rule="too_deep")
-        self._open[-1].claim(_local(tag), tag)
         element = _Element()
+        if self._namespaces:
+            _claim(self._open[-1], _local(tag), tag)
         for name, value in attributes.items():
             key = "@" + _local(name)
-            element.claim(key, name)
-            if "\ufffd" in value:
-                raise UpstreamCharset(rule="broken_characters")
+            if self._namespaces:
+                _claim(element, key, name)
+            self._check(value)
             element.members[key] = value
         self._open.append(element)
 
@@ -98,16 +84,37 @@ class _Builder:
         self._open[-1].text.append(text)
 
     def end(self, tag: str) -> None:
-        value = self._open.pop().value()
+        element = self._open.pop()
+        text = "".join(element.text)
+        self._check(text)
+        if not text or text.isspace():
+            text = ""
+        value: XmlTree = text
+        if element.members:
+            value = element.members
+            if text:
+                value["#text"] = text
         members = self._open[-1].members
-        key = _local(tag)
-        before = members.get(key)
-        if before is None:
+        key = _local(tag) if self._namespaces else tag
+        if key not in members:
             members[key] = value
-        elif isinstance(before, list):
+        elif isinstance(before := members[key], list):
             before.append(value)
         else:
             members[key] = [before, value]
+
+    def _check(self, text: str) -> None:
+        # The decoder searched the raw text; only a character reference can still hide it.
+        if self._references and "\ufffd" in text:
+            raise UpstreamCharset(rule="broken_characters")
+
+
+def _claim(element: _Element, key: str, full: str) -> None:
+    """One key of the tree belongs to one full name: two namespaces may not meet in it."""
+    if element.names is None:
+        element.names = {}
+    if element.names.setdefault(key, full) != full:
+        raise UpstreamMalformed(step="xml", rule="namespace_clash")
 
 
 def _local(name: str) -> str:
