@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from schemas.base import Count, Day, Json, Model, Month, Name, Sha256Hex, ShortText, Text, Time, Uscc
+from schemas.base import Count, Day, Model, Month, Name, Sha256Hex, ShortText, Text, Time, Uscc
 
 SCHEMA_VERSION = "1.0"
 
@@ -51,7 +51,8 @@ class Assurance(StrEnum):
 
 Reference = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+/[a-z_]+(#[0-9]+)?$")]
 """``platform/dataset`` names an entry of ``sources``; ``platform/dataset#3`` its fourth record; ``declared/…``
-is what the lender passed on as the enterprise's own declaration."""
+is what the lender passed on as the enterprise's own declaration, ``policy/…`` a limit of ours, and ``none/…`` stands
+where no source gave the value."""
 
 
 class Both(Model):
@@ -87,7 +88,8 @@ class Section(Model):
     reason: ShortText | None
     as_of: Day | None
     values: dict[str, Value]
-    records: list[dict[str, Json]]
+    records: list[dict[Name, str | int | bool | list[str]]]
+    """Rows of schemas.records; with several sources those of each in the order of ``sources``."""
 
 
 class FindingValue(Model):

@@ -1,0 +1,186 @@
+"""The one profile, as the dict that schemas.profile.Profile describes; the JWS is made of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from connectors.base import Row, Subject
+from gateway.profile.checks.base import CONFLICT, Dict
+from gateway.profile.collect import Gathered
+from gateway.profile.crosschecks import cross_check
+from gateway.profile.indicators import indicators
+from gateway.profile.material import RANK, SourceState, material, states
+from gateway.profile.measures import figures
+from gateway.profile.normalise import Values, normalise
+from gateway.profile.plan import Plan, YearMonth
+from gateway.profile.policy import CheckPolicy
+from schemas.base import Json, utc_text
+from schemas.profile import SCHEMA_VERSION, State
+from schemas.records import CATALOGUE
+
+ANSWERED = (State.PRESENT, State.STALE, State.EMPTY_CONFIRMED)
+_SHANGHAI = timedelta(hours=8)  # without daylight saving since 1991, so «today» needs no zone data
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked, and under which consent: the profile's head. ``declared`` has the shape of
+    schemas.profile.Declared, without the keys that were not declared. ``max_age`` is in days."""
+
+    profile_id: str
+    revision: int
+    subject: Subject
+    consent_id: str
+    consent_assurance: str
+    purpose: str
+    requested_at: datetime
+    declared: Mapping[str, Json] = field(default_factory=dict)
+    max_age: int | None = None
+
+
+def assemble(
+    request: Request,
+    plan: Plan,
+    gathered: Sequence[Gathered],
+    issued_at: datetime,
+    policy: CheckPolicy,
+    commit: Callable[[Gathered], str],
+) -> dict[str, Any]:
+    """Check, normalise and lay out. ``commit`` gives the commitment (hex) to a reply that was kept.
+
+    Every data set of the catalogue is in ``sections``. With several sources a section holds the records of all of
+    them, in the order of ``sources``, where ``records`` says how many are whose.
+    """
+    today = (issued_at + _SHANGHAI - (issued_at.utcoffset() or timedelta())).date()
+    found = states(gathered, policy, request.max_age, today)
+    subject = request.subject
+    given = material(found, plan.asked, subject.uscc, subject.name, request.declared, today)
+    numbers = figures(given)
+    checked = cross_check(given, numbers, policy, request.max_age)
+    values = normalise(given, numbers)
+    sections = _sections(plan, found, values, checked.findings)
+    return {
+        "id": request.profile_id,
+        "revision": request.revision,
+        "schema_version": SCHEMA_VERSION,
+        "subject": {"uscc": subject.uscc, "name": subject.name},
+        "consent_id": request.consent_id,
+        "consent_assurance": request.consent_assurance,
+        "purpose": request.purpose,
+        "period": {"first": _month(plan.first), "last": _month(plan.last)},
+        "declared": dict(request.declared) or None,
+        "requested_at": utc_text(request.requested_at),
+        "issued_at": utc_text(issued_at),
+        "completeness": _completeness(plan, sections),
+        "sections": sections,
+        "findings": checked.findings,
+        "indicators": indicators(given, numbers, checked.doubtful),
+        "sources": [_source(one, commit) for one in found],
+    }
+
+
+def _month(month: YearMonth) -> str:
+    return f"{month[0]:04d}-{month[1]:02d}"
+
+
+def _rows(one: SourceState) -> Sequence[Row]:
+    reply = one.gathered.reply
+    return () if reply is None or one.state not in _WITH_ROWS else reply.records
+
+
+_WITH_ROWS = (State.PRESENT, State.PARTIAL, State.STALE)
+
+
+def _sections(
+    plan: Plan, found: Sequence[SourceState], values: Mapping[str, Values], findings: Sequence[Dict]
+) -> dict[str, dict[str, Any]]:
+    flags: dict[str, set[str]] = {}
+    for finding in findings:
+        if finding["outcome"] == CONFLICT and finding["rule"] != "freshness":
+            flag = "unit_conflict" if finding["rule"] == "unit" else "conflict"
+            for section in finding["sections"]:
+                flags.setdefault(section, set()).add(flag)
+    by_dataset: dict[str, list[SourceState]] = {}
+    for one in found:
+        by_dataset.setdefault(one.gathered.item.dataset, []).append(one)
+        if one.gaps:
+            flags.setdefault(one.gathered.item.dataset, set()).add("gap")
+    sections: dict[str, dict[str, Any]] = {}
+    for name in CATALOGUE:
+        sources = by_dataset.get(name)
+        if sources is None:
+            state, reason = plan.absent[name]
+            sections[name] = _section(state, reason)
+            continue
+        best = min(sources, key=_strength)
+        reply = best.gathered.reply
+        sections[name] = _section(
+            best.state,
+            best.reason,
+            as_of=None if reply is None or reply.as_of is None else reply.as_of.isoformat(),
+            flags=sorted(flags.get(name, ())),
+            values=values.get(name),
+            records=[row for one in sources for row in _rows(one)],
+        )
+    return sections
+
+
+def _strength(one: SourceState) -> tuple[int, int, str]:
+    """As gateway.profile.material orders answers: the section goes by the source its values came from."""
+    reply = one.gathered.reply
+    as_of = 0 if reply is None or reply.as_of is None else reply.as_of.toordinal()
+    return RANK[one.state], -as_of, one.gathered.item.platform
+
+
+def _section(
+    state: State,
+    reason: str | None,
+    *,
+    as_of: str | None = None,
+    flags: Sequence[str] = (),
+    values: Values | None = None,
+    records: Sequence[Row] = (),
+) -> dict[str, Any]:
+    return {
+        "state": state.value,
+        "flags": list(flags),
+        "reason": reason,
+        "as_of": as_of,
+        "values": values or {},
+        "records": list(records),
+    }
+
+
+def _completeness(plan: Plan, sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    answered = [name for name in plan.asked if sections[name]["state"] in ANSWERED]
+    missing = {
+        name: section["reason"] or section["state"]
+        for name, section in sections.items()
+        if name in plan.asked and section["state"] not in ANSWERED
+    }
+    return {
+        "asked": len(plan.asked),
+        "answered": len(answered),
+        "complete": not missing,
+        "missing": missing,
+    }
+
+
+def _source(one: SourceState, commit: Callable[[Gathered], str]) -> dict[str, Any]:
+    gathered, reply = one.gathered, one.gathered.reply
+    return {
+        "platform": gathered.item.platform,
+        "dataset": gathered.item.dataset,
+        "state": one.state.value,
+        "reason": one.reason,
+        "connector_version": gathered.connector_version,
+        "assurance": gathered.assurance,
+        "fetched_at": None if reply is None else utc_text(reply.fetched_at),
+        "as_of": None if reply is None or reply.as_of is None else reply.as_of.isoformat(),
+        "latency_ms": gathered.latency_ms,
+        "attempts": gathered.attempts,
+        "records": len(_rows(one)),
+        "repairs": [] if reply is None else list(reply.repairs),
+        "commitment": None if reply is None else commit(gathered),
+    }
