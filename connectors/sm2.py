@@ -111,8 +111,8 @@ class PrivateKey:
 
 
 def _identity(user_id: bytes) -> bytes:
-    """Its length in bits must fit the two bytes ENTL (GB/T 32918.2, 5.5)."""
-    if not 0 < len(user_id) < 8192:
+    """Its length in bits must fit the two bytes ENTL (GB/T 32918.2, 5.5); libcrypto stops one byte earlier."""
+    if not 0 < len(user_id) < 8191:
         raise InvalidValue(what="sm2_user_id")
     return user_id
 
@@ -242,13 +242,14 @@ class OpenSsl:
             with _Operation(lib, key, user_id) as context:
                 _held(lib.EVP_DigestVerifyInit(context, None, self._sm3, None, key.handle))
                 held: int = lib.EVP_DigestVerify(context, der, len(der), message, len(message))
-            lib.ERR_clear_error()
             return held == 1
 
         return verify
 
     def _key(self, read: Callable[..., int | None], der: bytes) -> "_Key":
-        return _Key(self._lib, _present(read(None, ctypes.c_char_p(der), len(der))))
+        handle = read(None, ctypes.c_char_p(der), len(der))
+        self._lib.ERR_clear_error()
+        return _Key(self._lib, _present(handle))
 
 
 class _Key:
@@ -260,7 +261,8 @@ class _Key:
 
 
 class _Operation:
-    """One EVP_MD_CTX with the user id set, freed on every way out."""
+    """One EVP_MD_CTX with the user id set, freed on every way out. The error queue is left empty, since Python's
+    ssl module may share this libcrypto."""
 
     def __init__(self, lib: Any, key: _Key, user_id: bytes) -> None:
         self._lib = lib
@@ -276,6 +278,7 @@ class _Operation:
     def __exit__(self, *_: object) -> None:
         self._lib.EVP_MD_CTX_free(self._digest)
         self._lib.EVP_PKEY_CTX_free(self._parameters)
+        self._lib.ERR_clear_error()
 
 
 def _present(handle: int | None) -> int:

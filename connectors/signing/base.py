@@ -83,8 +83,7 @@ class HeaderSigner(ABC):
     def headers(self, draft: Draft, request: WireRequest, moment: Moment) -> dict[str, str]: ...
 
     @abstractmethod
-    def canonical(self, draft: Draft, request: WireRequest, moment: Moment) -> str:
-        """The signed text with ``<name>`` in the place of each secret."""
+    def explain(self, draft: Draft, moment: Moment) -> Explained: ...
 
     async def sign(self, draft: Draft, moment: Moment, send: Send) -> WireRequest:  # noqa: ARG002
         request = draft.wire()
@@ -92,10 +91,6 @@ class HeaderSigner(ABC):
 
     def refused(self, request: WireRequest) -> bool:  # noqa: ARG002
         return False
-
-    def explain(self, draft: Draft, moment: Moment) -> Explained:
-        request = draft.wire()
-        return Explained(self.canonical(draft, request, moment), self.headers(draft, request, moment))
 
 
 def with_headers(request: WireRequest, extra: Mapping[str, str]) -> WireRequest:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import quote
 
-from connectors.signing.base import HeaderSigner, Moment, Scheme, path_of
+from connectors.signing.base import Explained, HeaderSigner, Moment, Scheme, path_of
 from connectors.wire import Draft, WireRequest
 from schemas.base import Model
 
@@ -27,7 +27,7 @@ class BgHmacSigner(HeaderSigner):
         self._access_key, self._secret = secrets["access_key"], secrets["secret_key"].encode()
 
     def headers(self, draft: Draft, request: WireRequest, moment: Moment) -> dict[str, str]:
-        mac = hmac.digest(self._secret, self._text(draft, request, moment, self._access_key).encode(), "sha256")
+        mac = hmac.digest(self._secret, self._text(draft, request, moment).encode(), "sha256")
         return {
             f"{self._prefix}-ACCESS-KEY": self._access_key,
             f"{self._prefix}-ALGORITHM": "hmac-sha256",
@@ -35,15 +35,16 @@ class BgHmacSigner(HeaderSigner):
             self._date: moment.text("rfc1123"),
         }
 
-    def canonical(self, draft: Draft, request: WireRequest, moment: Moment) -> str:
-        return self._text(draft, request, moment, "<access_key>")
+    def explain(self, draft: Draft, moment: Moment) -> Explained:
+        request = draft.wire()
+        return Explained(self._text(draft, request, moment), self.headers(draft, request, moment))
 
-    def _text(self, draft: Draft, request: WireRequest, moment: Moment, access_key: str) -> str:
+    def _text(self, draft: Draft, request: WireRequest, moment: Moment) -> str:
         pairs = sorted(draft.query, key=lambda pair: pair[0])
         if self._encoded:
             pairs = [(quote(k, safe="-._~"), quote(v, safe="-._~")) for k, v in pairs]
         query = "&".join([f"{k}={v}" for k, v in pairs])
-        lines = (draft.method, path_of(request), query, access_key, moment.text("rfc1123"))
+        lines = (draft.method, path_of(request), query, self._access_key, moment.text("rfc1123"))
         return "".join([line + "\n" for line in lines])
 
 

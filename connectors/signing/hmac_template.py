@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from connectors.signing.base import HeaderSigner, Moment, Scheme, TimeForm
+from connectors.signing.base import Explained, HeaderSigner, Moment, Scheme, TimeForm
 from connectors.signing.template import SIGNED, WIRE, Facts, Template, compile_template, secret_names
 from connectors.sm2 import hmac_sm3, sm3
 from connectors.wire import Draft, WireRequest
@@ -61,19 +61,26 @@ class HmacTemplateSigner(HeaderSigner):
         self._text = compile_template(options.text, WIRE, secrets)
         self._masked = compile_template(options.text, WIRE, None)
         self._headers = [(k, compile_template(v, SIGNED, secrets)) for k, v in options.headers.items()]
+        self._masked_headers = [(k, compile_template(v, SIGNED, None)) for k, v in options.headers.items()]
 
     def headers(self, draft: Draft, request: WireRequest, moment: Moment) -> dict[str, str]:  # noqa: ARG002
+        facts = self._facts(request, moment)
+        return {name: render(facts).decode() for name, render in self._headers}
+
+    def explain(self, draft: Draft, moment: Moment) -> Explained:
+        """The headers are masked too: which of the secrets are mere identifiers, only the manifest's author knows."""
+        facts = self._facts(draft.wire(), moment)
+        canonical = self._masked(facts).decode(draft.charset, "backslashreplace")
+        return Explained(canonical, {name: render(facts).decode() for name, render in self._masked_headers})
+
+    def _facts(self, request: WireRequest, moment: Moment) -> Facts:
         facts = Facts(moment.text(self._ts), moment.nonce, request)
         mac = self._digest(self._text(facts))
         if self._encoding == "base64":
             facts.mac = b64encode(mac).decode()
         else:
             facts.mac = mac.hex() if self._encoding == "hex-lower" else mac.hex().upper()
-        return {name: render(facts).decode() for name, render in self._headers}
-
-    def canonical(self, draft: Draft, request: WireRequest, moment: Moment) -> str:
-        facts = Facts(moment.text(self._ts), moment.nonce, request)
-        return self._masked(facts).decode(draft.charset, "backslashreplace")
+        return facts
 
 
 HMAC_TEMPLATE = Scheme(HmacTemplateOptions, _needs, HmacTemplateSigner)

@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Literal
 
-from connectors.signing.base import HeaderSigner, Moment, Scheme
+from connectors.signing.base import Explained, HeaderSigner, Moment, Scheme
 from connectors.wire import Draft, WireRequest
 from schemas.base import Model, ShortText
 
@@ -32,8 +32,9 @@ class NationalSigner(HeaderSigner):
             f"{self._prefix}_sign": b64encode(mac).decode(),
         }
 
-    def canonical(self, draft: Draft, request: WireRequest, moment: Moment) -> str:  # noqa: ARG002
-        return f"{self._sid}<rid>{moment.text('unix-ms')}"
+    def explain(self, draft: Draft, moment: Moment) -> Explained:
+        text = f"{self._sid}{self._rid}{moment.text('unix-ms')}"
+        return Explained(text, self.headers(draft, draft.wire(), moment))
 
 
 NATIONAL = Scheme(NationalOptions, lambda _: ("rid", "app_secret"), NationalSigner)

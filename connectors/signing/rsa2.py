@@ -32,8 +32,8 @@ class Rsa2Signer:
         return False
 
     def explain(self, draft: Draft, moment: Moment) -> Explained:
-        complete, added = self._parameters.complete(draft, moment)
-        masked, _ = self._masked.complete(draft, moment)
+        complete, _ = self._parameters.complete(draft, moment)
+        masked, added = self._masked.complete(draft, moment)
         return Explained(self._masked.text(masked), {}, {**added, self._field: self._signature(complete)})
 
     def _signature(self, draft: Draft) -> str:

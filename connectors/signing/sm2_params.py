@@ -11,7 +11,7 @@ from connectors.signing.parameters import ParameterOptions, Parameters, with_par
 from connectors.sm2 import DEFAULT_ID, SignatureForm, sm4_ecb_encrypt
 from connectors.wire import Draft, Send, WireRequest
 from schemas.base import Model, Name, ShortText
-from schemas.errors import InvalidRequest
+from schemas.errors import ConfigurationError, InvalidRequest
 
 
 class Business(Model):
@@ -50,10 +50,10 @@ def _needs(options: Sm2Options) -> set[str]:
 
 
 def derived_sm4_key(app_code: str, app_secret: str) -> bytes:
-    """The health-insurance dialect's rule; InvalidRequest where ``app_code`` is shorter than 16 bytes."""
+    """The health-insurance dialect's rule; ConfigurationError where ``app_code`` is shorter than 16 bytes."""
     code = app_code.encode()[:16]
     if len(code) != 16:
-        raise InvalidRequest(at="secrets.app_code")
+        raise ConfigurationError(at="secrets.app_code", mend="at least 16 bytes")
     return sm4_ecb_encrypt(code, app_secret.encode()).hex().upper()[:16].encode()
 
 
@@ -81,8 +81,8 @@ class Sm2Signer:
 
     def explain(self, draft: Draft, moment: Moment) -> Explained:
         sealed = self._sealed(draft)
-        complete, added = self._parameters.complete(sealed, moment)
-        masked, _ = self._masked.complete(sealed, moment)
+        complete, _ = self._parameters.complete(sealed, moment)
+        masked, added = self._masked.complete(sealed, moment)
         text = self._masked.text(masked) + self._masked_suffix
         return Explained(text, {}, {**added, self._options.sign: self._signature(complete)})
 

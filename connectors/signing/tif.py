@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from connectors.signing.base import HeaderSigner, Moment, NoOptions, Scheme
+from connectors.signing.base import Explained, HeaderSigner, Moment, NoOptions, Scheme
 from connectors.wire import Draft, WireRequest
 
 
@@ -19,8 +19,8 @@ class TifSigner(HeaderSigner):
             f"{self._prefix}-signature": digest.upper() if self._upper else digest,
         }
 
-    def canonical(self, draft: Draft, request: WireRequest, moment: Moment) -> str:  # noqa: ARG002
-        return self._text(moment, "<token>")
+    def explain(self, draft: Draft, moment: Moment) -> Explained:
+        return Explained(self._text(moment, "<token>"), self.headers(draft, draft.wire(), moment))
 
     @staticmethod
     def _text(moment: Moment, token: str) -> str:
