@@ -1,0 +1,120 @@
+"""One transaction: commands name what they need, decide in their turn, and every table is written once.
+
+A command that decides sees what the commands before it in the same transaction decided. A refusal is a decision like
+any other: its log entry is committed and only then is the caller told.
+"""
+
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from sqlalchemy import Connection, Table, insert
+
+from consent.ledger import Head, Page
+from consent.log.merkle import Growth
+from consent.rows import ConsentSet, KeySet, PermitSet
+from consent.vault import Vault
+from schemas.base import Json, utc_text
+from schemas.errors import XinqiaoError
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The caller gets ``error``, once what the command wrote has been committed."""
+
+    error: XinqiaoError
+
+
+@dataclass(frozen=True, slots=True)
+class After(Generic[R]):
+    """A result that needs the committed head: its checkpoint, or a proof up to it."""
+
+    make: Callable[[Head, Growth], R]
+
+
+class Command(ABC, Generic[R]):
+    """One durable act. Both methods run in the writer thread and may run again after a roll-back."""
+
+    def needs(self, batch: "Batch") -> None:
+        """Name the rows that ``decide`` will look at."""
+
+    @abstractmethod
+    def decide(self, batch: "Batch") -> "R | Refusal | After[R]":
+        """Decide, change the batch, and say what the caller gets."""
+
+
+class Batch:
+    """``now`` is the writer's clock, read once the write lock is held: every command of a batch has one time.
+    ``began`` is monotonic and from before the lock was asked for: leases count from it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        page: Page,
+        now: datetime,
+        began: float,
+        *,
+        vault: Vault,
+        permit_validity: timedelta,
+    ) -> None:
+        self.vault = vault
+        self.permit_validity = permit_validity
+        self.now = now
+        self.time = utc_text(now)
+        self.began = began
+        self.consents = ConsentSet()
+        self.permits = PermitSet()
+        self.keys = KeySet(vault)
+        self._connection = connection
+        self._page = page
+        self._rows: dict[Table, list[dict[str, object]]] = {}
+        self._last: list[Callable[[Connection], object]] = []
+
+    def load(self) -> None:
+        for permit in self.permits.load(self._connection, self.time):
+            self.consents.want(permit.consent_id)
+        for consent in self.consents.load(self._connection, self.now):
+            self.keys.want(consent.subject)
+        self.keys.load(self._connection)
+
+    def insert(self, table: Table, row: dict[str, object]) -> None:
+        self._rows.setdefault(table, []).append(row)
+
+    def finally_run(self, act: Callable[[Connection], object]) -> None:
+        """One statement of a command's own, after all rows are written."""
+        self._last.append(act)
+
+    def append(
+        self,
+        event: str,
+        actor: str,
+        consent: str | None,
+        subject: str | None,
+        data: Mapping[str, Json],
+        id: str | None = None,
+    ) -> tuple[int, bytes]:
+        """The log index and the canonical bytes of the new entry."""
+        return self._page.append(
+            event,
+            id=id or secrets.token_hex(16),
+            time=self.time,
+            actor=actor,
+            consent=consent,
+            subject=subject,
+            data=data,
+        )
+
+    def write(self) -> tuple[Head, Growth]:
+        self.keys.write(self._connection)
+        self.consents.write(self._connection)
+        self.permits.write(self._connection)
+        for table, rows in self._rows.items():
+            self._connection.execute(insert(table), rows)
+        for act in self._last:
+            act(self._connection)
+        return self._page.write()

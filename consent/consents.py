@@ -1,0 +1,165 @@
+"""Registering and changing consents.
+
+A consent's document never changes; its state has a history to which rows are only added, and ``version`` counts them.
+Expired and exhausted are not written: they follow from the document, the uses and the time.
+"""
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass, field
+
+from consent.batch import Batch, Command, Refusal
+from consent.policy import check_grant, shown_state
+from consent.rows import ConsentRow
+from consent.tables import consent_status
+from consent.vault import RetentionClass
+from schemas.canonical import canonical
+from schemas.consent import Consent, ConsentGrant, ConsentState
+from schemas.errors import ConsentConflict, ConsentMissing, InvalidValue
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+# What each change is called in the log, and the states it may start from.
+_CHANGES = {
+    ConsentState.REVOKED: ("consent.revoked", {ConsentState.REQUESTED, ConsentState.ACTIVE, ConsentState.SUSPENDED}),
+    ConsentState.SUSPENDED: ("consent.suspended", {ConsentState.ACTIVE}),
+    ConsentState.ACTIVE: ("consent.resumed", {ConsentState.SUSPENDED}),
+}
+
+
+def document_of(grant: ConsentGrant) -> bytes:
+    """The grant as canonical JSON: what is stored, committed to and compared."""
+    return canonical(grant.model_dump(mode="json"))
+
+
+def shown(row: ConsentRow, batch: Batch) -> Consent:
+    return consent_of(row, shown_state(row.terms, row.state, row.uses, batch.now))
+
+
+def consent_of(row: ConsentRow, state: ConsentState) -> Consent:
+    # The grant was validated when it came in; building the model again from its parts needs no second pass.
+    return Consent.model_construct(
+        **dict(row.terms.grant),
+        id=row.id,
+        version=row.version,
+        state=state,
+        uses=row.uses,
+        registered_at=row.registered_at,
+    )
+
+
+def _status(batch: Batch, row: ConsentRow, actor: str, reason: str | None, log_index: int) -> None:
+    batch.insert(
+        consent_status,
+        {
+            "consent_id": row.id,
+            "version": row.version,
+            "state": row.state.value,
+            "at": batch.time,
+            "actor": actor,
+            "reason": reason,
+            "log_index": log_index,
+        },
+    )
+
+
+def _new_consent_id() -> str:
+    return "c" + secrets.token_hex(15)
+
+
+@dataclass(frozen=True, slots=True)
+class GrantConsent(Command[Consent]):
+    """Register a consent. The same id and content again is the same consent; other content is ConsentConflict.
+
+    Raises InvalidValue before anything is written where the grant could never be honoured.
+    """
+
+    grant: ConsentGrant
+    actor: str
+    consent_id: str = field(default_factory=_new_consent_id)
+
+    def __post_init__(self) -> None:
+        if not _ID.fullmatch(self.consent_id):
+            raise InvalidValue(what="consent id", at="id")
+        check_grant(self.grant)
+
+    def needs(self, batch: Batch) -> None:
+        batch.consents.want(self.consent_id)
+        batch.keys.want(batch.vault.pseudonym(self.grant.subject.uscc))
+
+    def decide(self, batch: Batch) -> Consent | Refusal:
+        document = document_of(self.grant)
+        held = batch.consents.get(self.consent_id)
+        if held is not None:
+            if held.document != document:
+                return Refusal(ConsentConflict(what="content"))
+            return shown(held, batch)
+        subject = batch.vault.pseudonym(self.grant.subject.uscc)
+        row = ConsentRow(self.consent_id, subject, document, batch.time, ConsentState.ACTIVE, 1, 0)
+        batch.consents.add(row)
+        # Both classes now, so that no later step finds a subject with half its keys.
+        batch.keys.get(subject, RetentionClass.PAYLOAD)
+        key = batch.keys.get(subject, RetentionClass.EVIDENCE)
+        entry_id = f"{row.id}.1"
+        index, _ = batch.append(
+            "consent.granted",
+            self.actor,
+            row.id,
+            subject,
+            {
+                "version": 1,
+                "purpose": self.grant.purpose,
+                "assurance": self.grant.assurance.value,
+                "valid_from": self.grant.valid_from,
+                "valid_to": self.grant.valid_to,
+                "commitment": key.commitment(entry_id, "consent", hashlib.sha256(document).digest()),
+            },
+            id=entry_id,
+        )
+        _status(batch, row, self.actor, None, index)
+        return shown(row, batch)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeConsent(Command[Consent]):
+    """Revoke, suspend or resume. Revoking twice is one revocation; what a state does not allow is ConsentConflict.
+
+    Hand it to Evidence.change_consent, which answers only when no process can start a call under the old state.
+    """
+
+    consent_id: str
+    to: ConsentState
+    actor: str
+    reason: str
+
+    def needs(self, batch: Batch) -> None:
+        batch.consents.want(self.consent_id)
+
+    def decide(self, batch: Batch) -> Consent | Refusal:
+        row = batch.consents.get(self.consent_id)
+        if row is None:
+            return Refusal(ConsentMissing())
+        if row.state is self.to is ConsentState.REVOKED:
+            return shown(row, batch)
+        event, allowed = _CHANGES.get(self.to, ("", set()))
+        if row.state not in allowed:
+            return Refusal(ConsentConflict(what="state", state=row.state.value))
+        row.state, row.version, row.changed = self.to, row.version + 1, True
+        entry_id = f"{row.id}.{row.version}"
+        key = batch.keys.get(row.subject, RetentionClass.EVIDENCE)
+        record = canonical(
+            {"state": self.to.value, "at": batch.time, "actor": self.actor, "reason": self.reason, "consent": row.id}
+        )
+        index, _ = batch.append(
+            event,
+            self.actor,
+            row.id,
+            row.subject,
+            {
+                "version": row.version,
+                "commitment": key.commitment(entry_id, "status", hashlib.sha256(record).digest()),
+            },
+            id=entry_id,
+        )
+        _status(batch, row, self.actor, self.reason, index)
+        return shown(row, batch)

@@ -1,0 +1,225 @@
+"""Everything about consent and proof, opened together: what the gateway and the command line work with."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from consent import reads
+from consent.batch import Batch, Command
+from consent.consents import ChangeConsent
+from consent.journal import Journal
+from consent.leases import LEASE_SECONDS, Leases, PermitGuard
+from consent.ledger import Ledger, read_head
+from consent.permits import Permit, Sweep
+from consent.profiles import Issued
+from consent.reads import LogEntry, LogSource, StoredProfile
+from consent.storage import READERS, Database
+from consent.tables import subject_keys
+from consent.vault import EPOCH, RetentionClass, Vault
+from schemas.consent import Consent, StatusChange
+from schemas.errors import StorageUnavailable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+SWEEP_SECONDS = 60.0
+_CHECK_SUBJECT = "-"
+"""The subject of a key that seals nothing: it shows at opening whether the key-encryption key is the right one."""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Evidence:
+    """Made by ``open_evidence``. Every coroutine raises StorageUnavailable when the storage fails."""
+
+    def __init__(
+        self, database: Database, ledger: Ledger, vault: Vault, journal: Journal, clock: Callable[[], datetime]
+    ):
+        self._database = database
+        self._ledger = ledger
+        self._vault = vault
+        self._journal = journal
+        self._clock = clock
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="evidence")
+        self._leases = Leases(self._standing, clock)
+
+    @property
+    def writable(self) -> bool:
+        """Whether the log could be written when it was last tried; without it nothing is released."""
+        return self._journal.writable
+
+    @property
+    def size(self) -> int:
+        """Entries in the log, as this process last committed or found it."""
+        return self._journal.head.size
+
+    @property
+    def vkey(self) -> str:
+        """The log's verifier key, in signed-note form."""
+        return self._ledger.vkey.text()
+
+    async def submit(self, command: Command[R]) -> R:
+        """The command's result once it is durable; its refusal is raised once that is."""
+        if isinstance(command, ChangeConsent):
+            raise TypeError("a change of a consent goes to change_consent, which waits for the leases")
+        return await self._journal.submit(command)
+
+    async def change_consent(self, command: ChangeConsent) -> Consent:
+        """Answers when no process can start a call under the old state any more: its commit plus one lease."""
+        changed = await self._journal.submit(command)
+        self._leases.drop(command.consent_id)
+        await asyncio.sleep(LEASE_SECONDS)
+        return changed
+
+    def guard(self, permit: Permit) -> PermitGuard:
+        """What a connector asks before each send and on each arrival."""
+        return self._leases.guard(permit)
+
+    async def consent(self, consent_id: str) -> Consent | None:
+        return await self._read(reads.consent, consent_id, self._clock())
+
+    async def consents_of(self, lender: str) -> list[Consent]:
+        """All consents given to a lender, oldest first."""
+        return await self._read(reads.consents_of, lender, self._clock())
+
+    async def consent_history(self, consent_id: str) -> list[StatusChange]:
+        """Every status the consent was given, oldest first."""
+        return await self._read(reads.consent_history, consent_id)
+
+    async def profile(self, profile_id: str) -> StoredProfile | None:
+        """The newest revision of a profile. Raises KeysUnavailable."""
+        return await self._read(reads.profile, profile_id, self._vault)
+
+    async def checkpoint(self) -> str:
+        """The newest signed checkpoint, also where another process wrote it."""
+        return (await self._read(read_head)).checkpoint
+
+    async def entries(self, start: int, stop: int) -> list[LogEntry]:
+        """Entries ``start`` up to ``stop``, as far as there are any."""
+        return await self._read(reads.entries, start, stop)
+
+    async def entries_about(self, consent_id: str) -> list[LogEntry]:
+        """Every entry that names the consent, in order."""
+        return await self._read(reads.entries_about, consent_id)
+
+    async def place(self, index: int) -> Issued:
+        """Where entry ``index`` stands under the newest checkpoint. Raises InvalidRequest when there is none."""
+        return await self._read(reads.place, index)
+
+    async def inclusion(self, index: int, size: int) -> Sequence[bytes]:
+        """Proof that entry ``index`` is in the tree of ``size``. Raises InvalidRequest."""
+        return await self._read(reads.inclusion, index, size)
+
+    async def consistency(self, old: int, new: int) -> Sequence[bytes]:
+        """Proof that the tree of ``new`` begins with the tree of ``old``. Raises InvalidRequest."""
+        return await self._read(reads.consistency, old, new)
+
+    async def tile(self, path: str) -> bytes | None:
+        """The hash tile at ``L/N[.p/W]``, or None."""
+        return await self._read(reads.tile, path)
+
+    def log_source(self) -> LogSource:
+        """The log for consent.log.tiles.export; reads the file in the calling thread."""
+        return LogSource(self._database.readers, [self.vkey])
+
+    async def _standing(self, consent_id: str) -> str | None:
+        return await self._read(reads.consent_standing, consent_id, self._clock())
+
+    async def _read(self, read: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        def run() -> R:
+            try:
+                with self._database.readers.begin() as connection:
+                    return read(connection, *args, **kwargs)
+            except (SQLAlchemyError, OSError):
+                raise StorageUnavailable(retry_after=5) from None
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+    async def _sweep(self) -> None:
+        while True:
+            # A failed sweep is tried again at the next turn; the journal tells of the storage by itself.
+            with suppress(StorageUnavailable):
+                while await self._journal.submit(Sweep()):
+                    pass
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator["Evidence"]:
+        sweeping = asyncio.create_task(self._sweep(), name="sweep")
+        try:
+            yield self
+        finally:
+            sweeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweeping
+            await self._journal.close()
+            self._readers.shutdown()
+
+
+def _prepare(database: Database, ledger: Ledger, vault: Vault) -> None:
+    """Make what is missing and try the key-encryption key. Raises KeysUnavailable or StorageUnavailable."""
+    try:
+        database.create()
+        with database.connect() as connection, connection.begin():
+            ledger.create(connection)
+            row = connection.execute(select(subject_keys).where(subject_keys.c.subject == _CHECK_SUBJECT)).one_or_none()
+            if row is None:
+                key, wrapped = vault.new_key(_CHECK_SUBJECT, RetentionClass.EVIDENCE)
+                connection.execute(
+                    insert(subject_keys).values(
+                        {
+                            "subject": key.subject,
+                            "class": key.retention.value,
+                            "version": key.version,
+                            "epoch": EPOCH,
+                            "wrapped": wrapped,
+                        }
+                    )
+                )
+            else:
+                vault.unwrap(row[0], RetentionClass(row[1]), *row[2:])
+    except (SQLAlchemyError, sqlite3.Error, OSError):
+        raise StorageUnavailable(retry_after=5) from None
+
+
+@asynccontextmanager
+async def open_evidence(
+    path: Path,
+    *,
+    kek: bytes,
+    pseudonym_key: bytes,
+    log_key: Ed25519PrivateKey,
+    origin: str,
+    permit_seconds: float = 900,
+    clock: Callable[[], datetime] = _utc_now,
+) -> AsyncIterator[Evidence]:
+    """Open (or create) the evidence in one SQLite file, and sweep orphaned permits while it is open.
+
+    ``kek`` and ``pseudonym_key`` are 32 bytes; ``origin`` names the log for good. ``permit_seconds`` is how long a
+    permit lasts; ``clock`` gives the time of everything durable (on SQLite the database has no clock of its own).
+    Raises KeysUnavailable under another key-encryption key, LogBroken where the stored head does not hold together or
+    is of another origin or key, and StorageUnavailable.
+    """
+    database, ledger, vault = Database(path), Ledger(origin, log_key), Vault(kek, pseudonym_key)
+    new_batch = partial(Batch, vault=vault, permit_validity=timedelta(seconds=permit_seconds))
+    try:
+        await asyncio.to_thread(_prepare, database, ledger, vault)
+        journal = Journal(database, ledger, new_batch, clock, time.monotonic)
+        await journal.open()
+        async with Evidence(database, ledger, vault, journal, clock)._running() as evidence:
+            yield evidence
+    finally:
+        database.dispose()

@@ -1,0 +1,215 @@
+"""The one durable writer: group commit without a timer.
+
+Callers hand in commands; the writer waits for the first, lets the event loop turn once, takes what has come (at most
+256), runs it in one transaction in its own thread, and answers after the commit. Alone a command waits for nobody;
+under load the batches form by themselves while the commit before them runs.
+
+When the storage fails (locked too long, full, I/O error, file gone) nothing more is acknowledged until the file has
+been opened again, its head holds together and continues the last one we know, and a real write has gone through.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from consent.batch import After, Batch, Command, Refusal
+from consent.ledger import Head, Ledger, Page
+from consent.storage import Database, storage_failed
+from consent.tables import log_head
+from schemas.errors import LogBroken, Overloaded, ShuttingDown, StorageUnavailable
+
+R = TypeVar("R")
+
+BATCH = 256
+QUEUE = 16384
+HEAL_SECONDS = 1.0
+
+NewBatch = Callable[[Connection, Page, datetime, float], Batch]
+_Waiting = tuple[Command[Any], asyncio.Future[Any]]
+
+
+class Journal:
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        new_batch: NewBatch,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._new_batch = new_batch
+        self._clock = clock
+        self._monotonic = monotonic
+        self._queue: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._connection: Connection | None = None
+        self._head: Head | None = None
+        self._broken: LogBroken | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def writable(self) -> bool:
+        """Whether the last thing that was tried on the storage succeeded."""
+        return self._connection is not None
+
+    @property
+    def head(self) -> Head:
+        """The last head that this process committed or found at opening."""
+        assert self._head is not None  # noqa: S101 - open() sets it before the journal is handed out
+        return self._head
+
+    async def open(self) -> None:
+        """Check the stored head and start the writer. Raises LogBroken or StorageUnavailable."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._reopen)
+        if self._connection is None:
+            self._thread.shutdown()
+            raise self._broken or StorageUnavailable(retry_after=5)
+        self._task = asyncio.create_task(self._write(), name="journal")
+
+    async def submit(self, command: Command[R]) -> R:
+        """The command's result once it is durable; its refusal is raised once that is.
+
+        Raises StorageUnavailable when it could not be committed, or when that is not known: then the command may
+        have been, and asking again must be safe.
+        """
+        if self._closing:
+            raise ShuttingDown
+        if len(self._queue) >= QUEUE:
+            raise Overloaded(retry_after=1)
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._queue.append((command, future))
+        self._wake.set()
+        return await future
+
+    async def close(self) -> None:
+        """Commit what was handed in, then stop."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        self._thread.shutdown()
+
+    async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not (self._closing and not self._queue):
+            if not await self._woken():
+                await loop.run_in_executor(self._thread, self._reopen)
+                continue
+            await asyncio.sleep(0)
+            waiting = self._take()
+            if waiting:
+                commands = [command for command, _ in waiting]
+                results = await loop.run_in_executor(self._thread, self._run, commands)
+                for (_, future), result in zip(waiting, results, strict=True):
+                    if future.done():
+                        continue
+                    if isinstance(result, Exception):
+                        future.set_exception(result)
+                    else:
+                        future.set_result(result)
+
+    async def _woken(self) -> bool:
+        """Wait for a command; False when it is time to try the failed storage again, asked or not."""
+        self._wake.clear()
+        if self._queue or self._closing:
+            return True
+        if self.writable or self._broken:
+            await self._wake.wait()
+            return True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HEAL_SECONDS):
+                await self._wake.wait()
+        return self._wake.is_set()
+
+    def _take(self) -> list[_Waiting]:
+        taken: list[_Waiting] = []
+        while self._queue and len(taken) < BATCH:
+            waiting = self._queue.popleft()
+            # A caller that went away before its turn asked for nothing.
+            if not waiting[1].cancelled():
+                taken.append(waiting)
+        return taken
+
+    # --- in the writer thread ---------------------------------------------------------------------------
+
+    def _run(self, commands: Sequence[Command[Any]]) -> list[Any]:
+        """One result or exception per command."""
+        if self._connection is None:
+            self._reopen()
+        connection = self._connection
+        if connection is None:
+            return [self._broken or StorageUnavailable(retry_after=5) for _ in commands]
+        try:
+            return self._transact(connection, commands)
+        except LogBroken as error:
+            self._broken = error
+            self._disconnect()
+            return [error for _ in commands]
+        except Exception as error:
+            if storage_failed(error):
+                self._disconnect()
+                return [StorageUnavailable(retry_after=5) for _ in commands]
+            if len(commands) == 1:
+                return [StorageUnavailable() if isinstance(error, SQLAlchemyError) else error]
+        # Something in here cannot be done: halve until it is alone, so that it hurts only itself.
+        half = len(commands) // 2
+        return [*self._run(commands[:half]), *self._run(commands[half:])]
+
+    def _transact(self, connection: Connection, commands: Sequence[Command[Any]]) -> list[Any]:
+        began = self._monotonic()
+        self._database.check_file()
+        with connection.begin():
+            batch = self._new_batch(connection, self._ledger.open(connection), self._clock(), began)
+            for command in commands:
+                command.needs(batch)
+            batch.load()
+            decisions = [command.decide(batch) for command in commands]
+            head, growth = batch.write()
+        self._ledger.remember(growth.range)
+        self._head = head
+        return [
+            d.make(head, growth) if isinstance(d, After) else d.error if isinstance(d, Refusal) else d
+            for d in decisions
+        ]
+
+    def _reopen(self) -> None:
+        if self._broken:
+            return
+        connection = None
+        try:
+            connection = self._database.connect()
+            with connection.begin():
+                self._head = self._ledger.check(connection, self._head)
+                # Reading may work where writing does not: a full disk shows only here.
+                connection.execute(update(log_head).values(size=log_head.c.size))
+        except LogBroken as error:
+            self._broken = error
+        except Exception as error:
+            if not storage_failed(error):
+                raise
+        else:
+            self._connection = connection
+            return
+        if connection is not None:
+            with suppress(SQLAlchemyError):
+                connection.close()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(SQLAlchemyError):
+                connection.close()

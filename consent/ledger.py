@@ -1,0 +1,207 @@
+"""The log inside the database: entries, full-tile roots and the signed head, all written in the caller's transaction.
+
+The head row is read inside the transaction, so several processes share one log and there are never two heads of one
+size. Beside the leaf hashes the root over every full tile of 256 is kept, so that any proof (RFC 6962 section 2.1)
+takes a few short reads whatever the size.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+
+from consent.log.merkle import EMPTY_ROOT, CompactRange, Growth, ProofError, leaf_hash, root_of
+from consent.log.note import Checkpoint, NoteError, Vkey, open_checkpoint, sign_checkpoint
+from consent.tables import log_entries, log_head, log_tiles
+from schemas.base import Json
+from schemas.errors import LogBroken
+from schemas.events import entry_bytes
+
+TILE = 256
+
+_HEAD = select(log_head.c.origin, log_head.c.size, log_head.c.root, log_head.c.range, log_head.c.checkpoint)
+_SET_HEAD = update(log_head).where(log_head.c.one == 1)
+_LEAVES = (
+    select(log_entries.c.leaf)
+    .where(log_entries.c.position >= bindparam("start"), log_entries.c.position < bindparam("stop"))
+    .order_by(log_entries.c.position)
+)
+_TILES = (
+    select(log_tiles.c.hash)
+    .where(
+        log_tiles.c.level == bindparam("tier"),
+        log_tiles.c.number >= bindparam("start"),
+        log_tiles.c.number < bindparam("stop"),
+    )
+    .order_by(log_tiles.c.number)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A committed tree head and its signed checkpoint."""
+
+    size: int
+    root: bytes
+    checkpoint: str
+
+
+def nodes(connection: Connection, tier: int, start: int, stop: int) -> list[bytes]:
+    """Hashes ``start`` to ``stop`` of tree level ``8 * tier``. Raises LogBroken when one is missing."""
+    found: list[bytes] = list(
+        connection.scalars(_LEAVES, {"start": start, "stop": stop})
+        if tier == 0
+        else connection.scalars(_TILES, {"tier": tier, "start": start, "stop": stop})
+    )
+    if len(found) != stop - start:
+        raise LogBroken(at="hashes", level=8 * tier, first=start)
+    return found
+
+
+def hash_at(connection: Connection, level: int, index: int) -> bytes:
+    """The complete node (level, index) of the tree, as consent.log.merkle asks for it."""
+    tier, within = divmod(level, 8)
+    return root_of(nodes(connection, tier, index << within, (index + 1) << within))
+
+
+def root_at(connection: Connection, size: int) -> bytes:
+    """The root the tree had at ``size``, from what is stored."""
+    hashes, covered = [], 0
+    for level in range(size.bit_length() - 1, -1, -1):
+        if size >> level & 1:
+            hashes.append(hash_at(connection, level, covered >> level))
+            covered += 1 << level
+    return CompactRange(size, tuple(hashes)).root()
+
+
+def read_head(connection: Connection) -> Head:
+    row = connection.execute(_HEAD).one()
+    return Head(row.size, row.root, row.checkpoint)
+
+
+class Ledger:
+    """What signs: the origin and the key. Remembers the last range, used only while the stored head still matches."""
+
+    def __init__(self, origin: str, key: Ed25519PrivateKey) -> None:
+        self.origin = origin
+        self._key = key
+        self.vkey = Vkey.of(origin, key)
+        self._range = CompactRange()
+
+    def sign(self, size: int, root: bytes) -> str:
+        return sign_checkpoint(Checkpoint(self.origin, size, root), self.origin, self._key)
+
+    def create(self, connection: Connection) -> None:
+        """Write the empty head where there is none yet."""
+        if connection.execute(_HEAD).one_or_none() is None:
+            connection.execute(
+                insert(log_head).values(
+                    one=1,
+                    origin=self.origin,
+                    size=0,
+                    root=EMPTY_ROOT,
+                    range=CompactRange().to_bytes(),
+                    checkpoint=self.sign(0, EMPTY_ROOT),
+                )
+            )
+
+    def check(self, connection: Connection, known: Head | None) -> Head:
+        """The stored head, after holding it against its range, its signature, the entries and the last known head.
+
+        Raises LogBroken: nothing may be signed on top of what does not hold together.
+        """
+        row = connection.execute(_HEAD).one()
+        try:
+            tree = CompactRange.from_bytes(row.range)
+            checkpoint, _ = open_checkpoint(row.checkpoint, [self.vkey])
+        except (ProofError, NoteError):
+            raise LogBroken(at="head") from None
+        if (tree.size, tree.root()) != (row.size, row.root):
+            raise LogBroken(at="range")
+        if checkpoint != Checkpoint(self.origin, row.size, row.root):
+            raise LogBroken(at="checkpoint")
+        last = connection.scalar(select(func.max(log_entries.c.position)))
+        if row.size != (0 if last is None else last + 1):
+            raise LogBroken(at="entries", size=row.size)
+        if known is not None and (row.size < known.size or root_at(connection, known.size) != known.root):
+            raise LogBroken(at="head", known=known.size, size=row.size)
+        return Head(row.size, row.root, row.checkpoint)
+
+    def open(self, connection: Connection) -> "Page":
+        row = connection.execute(_HEAD).one()
+        tree = self._range
+        if tree.size != row.size or tree.root() != row.root:
+            tree = CompactRange.from_bytes(row.range)
+        return Page(self, connection, tree, Head(row.size, row.root, row.checkpoint))
+
+    def remember(self, tree: CompactRange) -> None:
+        """Keep the range of a commit that succeeded."""
+        self._range = tree
+
+
+class Page:
+    """The entries that one transaction appends."""
+
+    def __init__(self, ledger: Ledger, connection: Connection, tree: CompactRange, head: Head) -> None:
+        self._ledger = ledger
+        self._connection = connection
+        self._tree = tree
+        self._head = head
+        self._rows: list[dict[str, object]] = []
+        self._leaves: list[bytes] = []
+
+    def append(
+        self,
+        event: str,
+        *,
+        id: str,
+        time: str,
+        actor: str,
+        consent: str | None,
+        subject: str | None,
+        data: Mapping[str, Json],
+    ) -> tuple[int, bytes]:
+        """The index and canonical bytes of a new entry."""
+        entry = entry_bytes(event, id=id, time=time, actor=actor, consent=consent, subject=subject, data=data)
+        leaf = leaf_hash(entry)
+        index = self._tree.size + len(self._leaves)
+        self._leaves.append(leaf)
+        self._rows.append(
+            {
+                "position": index,
+                "id": id,
+                "event": event,
+                "time": time,
+                "consent": consent,
+                "subject": subject,
+                "entry": entry,
+                "leaf": leaf,
+            }
+        )
+        return index, entry
+
+    def write(self) -> tuple[Head, Growth]:
+        """Store the entries, then sign and store the one head of this transaction; nothing where nothing came."""
+        growth = self._tree.extend(self._leaves)
+        if not self._rows:
+            return self._head, growth
+        self._connection.execute(insert(log_entries), self._rows)
+        self._write_tiles()
+        checkpoint = self._ledger.sign(growth.size, growth.root)
+        self._connection.execute(
+            _SET_HEAD,
+            {"size": growth.size, "root": growth.root, "range": growth.range.to_bytes(), "checkpoint": checkpoint},
+        )
+        return Head(growth.size, growth.root, checkpoint), growth
+
+    def _write_tiles(self) -> None:
+        rows: list[dict[str, object]] = []
+        tier, first, made = 0, self._tree.size, self._leaves
+        while (start := first // TILE) < (stop := (first + len(made)) // TILE):
+            below = nodes(self._connection, tier, start * TILE, first) + made
+            roots = [root_of(below[n * TILE : (n + 1) * TILE]) for n in range(stop - start)]
+            tier, first, made = tier + 1, start, roots
+            rows += [{"level": tier, "number": start + n, "hash": root} for n, root in enumerate(roots)]
+        if rows:
+            self._connection.execute(insert(log_tiles), rows)

@@ -1,0 +1,198 @@
+"""May this be asked? A pure decision over a consent, what is asked, and the time (docs/consent.md).
+
+The checks stand in one fixed order and the first that fails is the answer: first whether the caller is a party at all,
+then what the consent is (state, validity), then whom, what for and how much it covers, and last the counted limits, so
+that nobody learns of a limit of something they may not have. The law behind it: PIPL 14, 23,
+29; 征信业管理条例 18, 20.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from types import MappingProxyType
+
+from schemas.consent import ConsentGrant, ConsentState
+from schemas.errors import InvalidValue
+from schemas.identifiers import NameMatch, compare_names, is_uscc
+from schemas.records import CATALOGUE
+
+SHANGHAI = timezone(timedelta(hours=8))
+"""Months are counted where the platforms count them; China has had no summer time since 1991."""
+
+YearMonth = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PermitItem:
+    """One data set of one platform, with the canonical fields that are asked or granted."""
+
+    platform: str
+    dataset: str
+    fields: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a lender wants to do. ``first`` and ``last`` are months (year, month), both inside the period."""
+
+    lender: str
+    uscc: str
+    name: str
+    purpose: str
+    items: tuple[PermitItem, ...]
+    first: YearMonth
+    last: YearMonth
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a consent says, made once from its document."""
+
+    grant: ConsentGrant
+    valid_from: datetime
+    valid_to: datetime
+    scopes: Mapping[tuple[str, str], frozenset[str]]
+    separate: frozenset[str]
+
+    @classmethod
+    def of(cls, grant: ConsentGrant) -> "Terms":
+        scopes: dict[tuple[str, str], frozenset[str]] = {}
+        for scope in grant.scopes:
+            place = scope.platform, scope.dataset
+            scopes[place] = scopes.get(place, frozenset()) | frozenset(scope.fields)
+        return cls(
+            grant,
+            datetime.fromisoformat(grant.valid_from),
+            datetime.fromisoformat(grant.valid_to),
+            MappingProxyType(scopes),
+            frozenset(grant.separate_consents),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A consent as it stands when a decision is made. ``recent`` counts the permits of its frequency window."""
+
+    terms: Terms
+    state: ConsentState
+    uses: int
+    recent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The items that are both asked and covered; never empty."""
+
+    items: tuple[PermitItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """``code`` is one of schemas.errors.CONSENT_ERRORS; ``details`` are safe to answer with."""
+
+    code: str
+    details: Mapping[str, str | int]
+
+
+_NO_DETAILS: Mapping[str, str | int] = MappingProxyType({})
+_STATE_CODES = {
+    ConsentState.REVOKED: "consent_revoked",
+    ConsentState.SUPERSEDED: "consent_superseded",
+    ConsentState.SUSPENDED: "consent_suspended",
+    ConsentState.REQUESTED: "consent_pending",
+}
+
+
+def standing(terms: Terms, state: ConsentState, now: datetime) -> str | None:
+    """The code of what stops this consent altogether at ``now``, or None: also asked before each call (a lease)."""
+    if code := _STATE_CODES.get(state):
+        return code
+    if now < terms.valid_from:
+        return "consent_not_yet_valid"
+    if now >= terms.valid_to:
+        return "consent_expired"
+    return None
+
+
+def shown_state(terms: Terms, state: ConsentState, uses: int, now: datetime) -> ConsentState:
+    """The state that people see: an active consent may be expired or exhausted without anybody having acted."""
+    if state is ConsentState.ACTIVE:
+        if now >= terms.valid_to:
+            return ConsentState.EXPIRED
+        if terms.grant.max_uses is not None and uses >= terms.grant.max_uses:
+            return ConsentState.EXHAUSTED
+    return state
+
+
+def covered(terms: Terms, items: tuple[PermitItem, ...]) -> tuple[PermitItem, ...]:
+    """What of ``items`` the consent covers: fields it does not name are dropped, and items left without any."""
+    found = []
+    for item in items:
+        fields = item.fields & terms.scopes.get((item.platform, item.dataset), frozenset())
+        if fields:
+            found.append(PermitItem(item.platform, item.dataset, fields))
+    return tuple(found)
+
+
+def _months(month: YearMonth) -> int:
+    return month[0] * 12 + month[1] - 1
+
+
+def _scope(terms: Terms, ask: Ask, now: datetime) -> Granted | Refused:
+    granted = covered(terms, ask.items)
+    if not granted:
+        return Refused("consent_out_of_scope", {"at": "datasets"})
+    local = now.astimezone(SHANGHAI)
+    earliest = _months((local.year, local.month)) - terms.grant.lookback_months
+    # Refused, not clipped: a profile over a shorter period than was asked would look complete.
+    if _months(ask.first) < earliest or _months(ask.last) < _months(ask.first):
+        return Refused("consent_out_of_scope", {"at": "period", "lookback_months": terms.grant.lookback_months})
+    for item in granted:
+        if item.fields & CATALOGUE[item.dataset].sensitive and item.dataset not in terms.separate:
+            return Refused("consent_separate_required", {"dataset": item.dataset})
+    return Granted(granted)
+
+
+def decide(view: View | None, ask: Ask, now: datetime, *, counted: bool = True) -> Granted | Refused:
+    """Whether ``ask`` may be done at ``now``. ``counted=False`` is a use that has been counted before (a retry).
+
+    Order of the codes: consent_missing (no such consent, or the caller is no party to it), consent_revoked,
+    consent_superseded, consent_suspended, consent_pending, consent_not_yet_valid, consent_expired,
+    consent_subject_mismatch, consent_purpose_mismatch, consent_out_of_scope, consent_separate_required,
+    consent_exhausted, consent_frequency_exceeded.
+    """
+    if view is None or view.terms.grant.grantee != ask.lender:
+        return Refused("consent_missing", _NO_DETAILS)
+    terms, grant = view.terms, view.terms.grant
+    if code := standing(terms, view.state, now):
+        return Refused(code, _NO_DETAILS)
+    same = ask.uscc == grant.subject.uscc and (
+        ask.name == grant.subject.name or compare_names(ask.name, grant.subject.name) is NameMatch.SAME
+    )
+    if not same:
+        return Refused("consent_subject_mismatch", _NO_DETAILS)
+    if ask.purpose != grant.purpose:
+        return Refused("consent_purpose_mismatch", _NO_DETAILS)
+    scope = _scope(terms, ask, now)
+    if counted and isinstance(scope, Granted):
+        if grant.max_uses is not None and view.uses >= grant.max_uses:
+            return Refused("consent_exhausted", {"max_uses": grant.max_uses})
+        if grant.frequency is not None and view.recent >= grant.frequency.uses:
+            return Refused("consent_frequency_exceeded", {"uses": grant.frequency.uses, "days": grant.frequency.days})
+    return scope
+
+
+def check_grant(grant: ConsentGrant) -> None:
+    """Raise InvalidValue where a grant could never be honoured as written; ``at`` is the place."""
+    if not is_uscc(grant.subject.uscc):
+        raise InvalidValue(what="uscc check character", at="subject.uscc")
+    if datetime.fromisoformat(grant.valid_from) >= datetime.fromisoformat(grant.valid_to):
+        raise InvalidValue(what="valid_from before valid_to", at="valid_to")
+    for n, scope in enumerate(grant.scopes):
+        known = CATALOGUE.get(scope.dataset)
+        if known is None:
+            raise InvalidValue(what="data set", at=f"scopes[{n}].dataset")
+        if not set(scope.fields) <= set(known.fields):
+            raise InvalidValue(what="fields of this data set", at=f"scopes[{n}].fields")
+    if not set(grant.separate_consents) <= CATALOGUE.keys():
+        raise InvalidValue(what="data set", at="separate_consents")

@@ -1,0 +1,197 @@
+"""What can be read back: consents, profiles, entries and proofs. Plain functions on a reading connection."""
+
+import base64
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, Select, bindparam, select
+
+from consent.consents import consent_of
+from consent.ledger import hash_at, nodes, read_head
+from consent.log.merkle import ProofError, consistency_proof, inclusion_proof
+from consent.log.tiles import WIDTH, tile_path
+from consent.policy import shown_state, standing
+from consent.profiles import Issued, profile_entry
+from consent.rows import CONSENT_ROWS, ConsentRow, KeySet, terms_of
+from consent.tables import consent_status, consents, log_entries, profiles, sealed
+from consent.vault import RetentionClass, Sealed, Vault
+from schemas.consent import Consent, ConsentState, StatusChange
+from schemas.errors import InvalidRequest
+
+PAGE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProfile:
+    """A profile as it was issued."""
+
+    id: str
+    revision: int
+    lender: str
+    consent_id: str
+    log_index: int
+    issued_at: str
+    jws: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    index: int
+    entry: bytes
+
+
+_ONE_STANDING = select(consents.c.document, consents.c.state).where(consents.c.id == bindparam("id"))
+_HISTORY = (
+    select(consent_status.c.state, consent_status.c.at, consent_status.c.actor, consent_status.c.reason)
+    .where(consent_status.c.consent_id == bindparam("id"))
+    .order_by(consent_status.c.version)
+)
+_PROFILE = (
+    select(
+        profiles.c.id,
+        profiles.c.revision,
+        profiles.c.lender,
+        profiles.c.consent_id,
+        profiles.c.log_index,
+        profiles.c.issued_at,
+        profiles.c.subject,
+    )
+    .where(profiles.c.id == bindparam("id"))
+    .order_by(profiles.c.revision.desc())
+    .limit(1)
+)
+_SEALED = select(sealed.c.key_version, sealed.c.nonce, sealed.c.ciphertext).where(sealed.c.id == bindparam("id"))
+_ENTRIES = select(log_entries.c.position, log_entries.c.entry).order_by(log_entries.c.position)
+
+
+def _consents(connection: Connection, query: Select[tuple[object, ...]], now: datetime) -> list[Consent]:
+    found = []
+    for row in connection.execute(query):
+        held = ConsentRow.read(row)
+        found.append(consent_of(held, shown_state(held.terms, held.state, held.uses, now)))
+    return found
+
+
+def consent(connection: Connection, consent_id: str, now: datetime) -> Consent | None:
+    found = _consents(connection, CONSENT_ROWS.where(consents.c.id == consent_id), now)
+    return found[0] if found else None
+
+
+def consents_of(connection: Connection, lender: str, now: datetime) -> list[Consent]:
+    """All consents given to a lender, oldest first."""
+    query = CONSENT_ROWS.where(consents.c.grantee == lender).order_by(consents.c.registered_at, consents.c.id)
+    return _consents(connection, query, now)
+
+
+def consent_history(connection: Connection, consent_id: str) -> list[StatusChange]:
+    """Every status the consent was given, oldest first; empty for one that does not exist."""
+    return [
+        StatusChange(state=ConsentState(state), at=at, actor=actor, reason=reason)
+        for state, at, actor, reason in connection.execute(_HISTORY, {"id": consent_id})
+    ]
+
+
+def consent_standing(connection: Connection, consent_id: str, now: datetime) -> str | None:
+    """The refusal code of what stops the consent now, or None."""
+    row = connection.execute(_ONE_STANDING, {"id": consent_id}).one_or_none()
+    return "consent_missing" if row is None else standing(terms_of(row.document), ConsentState(row.state), now)
+
+
+def profile(connection: Connection, profile_id: str, vault: Vault) -> StoredProfile | None:
+    """The newest revision, opened. Raises KeysUnavailable."""
+    row = connection.execute(_PROFILE, {"id": profile_id}).one_or_none()
+    if row is None:
+        return None
+    keys = KeySet(vault)
+    keys.want(row.subject)
+    keys.load(connection)
+    place = f"{profile_entry(row.id, row.revision)}/profile"
+    stored = Sealed(*connection.execute(_SEALED, {"id": place}).one())
+    jws = keys.get(row.subject, RetentionClass.PAYLOAD).open("sealed", place, stored)
+    return StoredProfile(row.id, row.revision, row.lender, row.consent_id, row.log_index, row.issued_at, jws)
+
+
+def entries(connection: Connection, start: int, stop: int) -> list[LogEntry]:
+    """Entries ``start`` up to ``stop``, as far as there are any."""
+    query = _ENTRIES.where(log_entries.c.position >= start, log_entries.c.position < stop)
+    return [LogEntry(*row) for row in connection.execute(query)]
+
+
+def entries_about(connection: Connection, consent_id: str) -> list[LogEntry]:
+    """Every entry that names a consent: who asked, when, for what, and what came of it (征信业管理条例 22)."""
+    return [LogEntry(*row) for row in connection.execute(_ENTRIES.where(log_entries.c.consent == consent_id))]
+
+
+def _size(connection: Connection, size: int) -> int:
+    if size > read_head(connection).size:
+        raise InvalidRequest(at="size", mend="at most the log's size")
+    return size
+
+
+def inclusion(connection: Connection, index: int, size: int) -> tuple[bytes, ...]:
+    """RFC 6962 section 2.1.1. Raises InvalidRequest unless index < size <= the log's size."""
+    try:
+        return inclusion_proof(index, _size(connection, size), lambda level, n: hash_at(connection, level, n))
+    except ProofError:
+        raise InvalidRequest(at="index", mend="0 <= index < size") from None
+
+
+def consistency(connection: Connection, old: int, new: int) -> tuple[bytes, ...]:
+    """RFC 6962 section 2.1.2. Raises InvalidRequest unless 0 < old <= new <= the log's size."""
+    try:
+        return consistency_proof(old, _size(connection, new), lambda level, n: hash_at(connection, level, n))
+    except ProofError:
+        raise InvalidRequest(at="from", mend="0 < from <= to") from None
+
+
+def place(connection: Connection, index: int) -> Issued:
+    """Where entry ``index`` stands under the newest checkpoint. Raises InvalidRequest when there is none."""
+    head = read_head(connection)
+    proof = inclusion(connection, index, head.size)
+    (found,) = entries(connection, index, index + 1)
+    text = tuple(base64.b64encode(node).decode() for node in proof)
+    return Issued(index, head.size, head.checkpoint, text, found.entry)
+
+
+_TILE = re.compile(r"([0-9]|[1-5][0-9])/((?:x[0-9]{3}/)*)([0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
+
+
+def tile(connection: Connection, path: str) -> bytes | None:
+    """The hash tile at ``L/N[.p/W]`` (C2SP tlog-tiles); None where the log has none there."""
+    match = _TILE.fullmatch(path)
+    if match is None:
+        return None
+    level, width = int(match[1]), int(match[4] or WIDTH)
+    number = int(match[2].replace("x", "").replace("/", "") + match[3])
+    held = read_head(connection).size >> 8 * level
+    if f"tile/{path}" != tile_path(level, number, width) or number * WIDTH + width > held:
+        return None
+    return b"".join(nodes(connection, level, number * WIDTH, number * WIDTH + width))
+
+
+class LogSource:
+    """The log for consent.log.tiles.export: everything up to the head that it found when it was made."""
+
+    def __init__(self, readers: Engine, vkeys: Iterable[str]) -> None:
+        self._readers = readers
+        self._vkeys = tuple(vkeys)
+        with readers.connect() as connection:
+            self._checkpoint = read_head(connection).checkpoint
+
+    def checkpoint_text(self) -> str:
+        return self._checkpoint
+
+    def vkeys(self) -> Iterable[str]:
+        return self._vkeys
+
+    def entries(self, start: int, stop: int) -> Iterator[bytes]:
+        for first in range(start, stop, PAGE):
+            with self._readers.connect() as connection:
+                yield from [e.entry for e in entries(connection, first, min(first + PAGE, stop))]
+
+    def leaf_hashes(self, start: int, stop: int) -> Iterator[bytes]:
+        for first in range(start, stop, PAGE):
+            with self._readers.connect() as connection:
+                yield from nodes(connection, 0, first, min(first + PAGE, stop))

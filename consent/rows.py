@@ -1,0 +1,337 @@
+"""The rows that commands decide on: consents, permits and idempotency keys, subject keys.
+
+Each set is told what is wanted, reads it with one query, hands out objects that the commands of the batch change in
+their turn, and writes what is new or changed with one bulk statement.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+
+from consent.policy import Terms, View
+from consent.tables import consents, idempotency, permits, subject_keys
+from consent.vault import EPOCH, RetentionClass, SubjectKey, Vault
+from schemas.base import utc_text
+from schemas.consent import ConsentGrant, ConsentState
+
+OPEN = "open"
+ISSUED = "issued"
+
+
+@lru_cache(1024)
+def terms_of(document: bytes) -> Terms:
+    """The terms in a stored consent document; a document never changes, so the same bytes are read once."""
+    return Terms.of(ConsentGrant.model_validate_json(document))
+
+
+@dataclass(slots=True)
+class ConsentRow:
+    id: str
+    subject: str
+    document: bytes
+    registered_at: str
+    state: ConsentState
+    version: int
+    uses: int
+    recent: int = 0
+    new: bool = False
+    changed: bool = False
+
+    @classmethod
+    def read(cls, row: Sequence[Any]) -> "ConsentRow":
+        """From a row of ``CONSENT_ROWS``."""
+        return cls(row[0], row[1], row[2], row[3], ConsentState(row[4]), row[5], row[6])
+
+    @property
+    def terms(self) -> Terms:
+        return terms_of(self.document)
+
+    def view(self) -> View:
+        return View(self.terms, self.state, self.uses, self.recent)
+
+
+CONSENT_ROWS = select(
+    consents.c.id,
+    consents.c.subject,
+    consents.c.document,
+    consents.c.registered_at,
+    consents.c.state,
+    consents.c.version,
+    consents.c.uses,
+)
+_CONSENTS = CONSENT_ROWS.where(consents.c.id.in_(bindparam("ids", expanding=True)))
+_RECENT = select(func.count()).where(permits.c.consent_id == bindparam("id"), permits.c.granted_at > bindparam("since"))
+_CHANGE_CONSENT = (
+    update(consents)
+    .where(consents.c.id == bindparam("key"))
+    .values(state=bindparam("state"), version=bindparam("version"), uses=bindparam("uses"))
+)
+
+
+class ConsentSet:
+    def __init__(self) -> None:
+        self._wanted: set[str] = set()
+        self._rows: dict[str, ConsentRow] = {}
+
+    def want(self, consent_id: str) -> None:
+        self._wanted.add(consent_id)
+
+    def load(self, connection: Connection, now: datetime) -> list[ConsentRow]:
+        """Read what was wanted and answer with all of it."""
+        if not self._wanted:
+            return []
+        for row in connection.execute(_CONSENTS, {"ids": list(self._wanted)}):
+            held = ConsentRow.read(row)
+            if frequency := held.terms.grant.frequency:
+                since = utc_text(now - timedelta(days=frequency.days))
+                held.recent = connection.scalar(_RECENT, {"id": held.id, "since": since}) or 0
+            self._rows[held.id] = held
+        return list(self._rows.values())
+
+    def get(self, consent_id: str) -> ConsentRow | None:
+        return self._rows.get(consent_id)
+
+    def add(self, row: ConsentRow) -> None:
+        row.new = True
+        self._rows[row.id] = row
+
+    def write(self, connection: Connection) -> None:
+        rows = self._rows.values()
+        if added := [r for r in rows if r.new]:
+            connection.execute(
+                insert(consents),
+                [
+                    {
+                        "id": r.id,
+                        "grantee": r.terms.grant.grantee,
+                        "subject": r.subject,
+                        "document": r.document,
+                        "registered_at": r.registered_at,
+                        "state": r.state.value,
+                        "version": r.version,
+                        "uses": r.uses,
+                    }
+                    for r in added
+                ],
+            )
+        if changed := [r for r in rows if r.changed and not r.new]:
+            connection.execute(
+                _CHANGE_CONSENT,
+                [{"key": r.id, "state": r.state.value, "version": r.version, "uses": r.uses} for r in changed],
+            )
+
+
+@dataclass(slots=True)
+class PermitRow:
+    id: str
+    consent_id: str
+    version: int
+    lender: str
+    subject: str
+    granted_at: str
+    valid_until: str
+    log_index: int
+    outcome: str = OPEN
+    closed_at: str | None = None
+    profile_id: str | None = None
+    revision: int = 0
+    new: bool = False
+    changed: bool = False
+
+    def close(self, outcome: str, at: str) -> None:
+        self.outcome, self.closed_at, self.changed = outcome, at, True
+
+
+@dataclass(slots=True)
+class KeyRow:
+    """An idempotency key of a lender, and the permit it stands for."""
+
+    key: str
+    lender: str
+    digest: bytes
+    permit_id: str
+    expires: str
+    new: bool = False
+    changed: bool = False
+
+
+_PERMIT_COLUMNS = (
+    "id",
+    "consent_id",
+    "version",
+    "lender",
+    "subject",
+    "granted_at",
+    "valid_until",
+    "log_index",
+    "outcome",
+    "closed_at",
+    "profile_id",
+    "revision",
+)
+_PERMIT_ROWS = select(*(permits.c[name] for name in _PERMIT_COLUMNS))
+_PERMITS = _PERMIT_ROWS.where(permits.c.id.in_(bindparam("ids", expanding=True)))
+_OVERDUE = (
+    _PERMIT_ROWS.where(permits.c.outcome == OPEN, permits.c.valid_until <= bindparam("now"))
+    .order_by(permits.c.valid_until)
+    .limit(bindparam("most"))
+)
+_CHANGE_PERMIT = (
+    update(permits)
+    .where(permits.c.id == bindparam("key"))
+    .values(
+        outcome=bindparam("outcome"),
+        closed_at=bindparam("closed_at"),
+        profile_id=bindparam("profile_id"),
+        revision=bindparam("revision"),
+    )
+)
+_KEY_COLUMNS = ("key", "lender", "digest", "permit_id", "expires")
+_KEYS = select(*(idempotency.c[name] for name in _KEY_COLUMNS)).where(
+    idempotency.c.key.in_(bindparam("keys", expanding=True))
+)
+_CHANGE_KEY = (
+    update(idempotency)
+    .where(idempotency.c.key == bindparam("of_key"), idempotency.c.lender == bindparam("of_lender"))
+    .values(digest=bindparam("digest"), permit_id=bindparam("permit_id"), expires=bindparam("expires"))
+)
+
+
+class PermitSet:
+    def __init__(self) -> None:
+        self._wanted: set[str] = set()
+        self._wanted_keys: set[str] = set()
+        self._most_overdue = 0
+        self._rows: dict[str, PermitRow] = {}
+        self._keys: dict[tuple[str, str], KeyRow] = {}
+        self.overdue: list[PermitRow] = []
+
+    def want(self, permit_id: str) -> None:
+        self._wanted.add(permit_id)
+
+    def want_key(self, key: str) -> None:
+        self._wanted_keys.add(key)
+
+    def want_overdue(self, most: int) -> None:
+        """Open permits past their validity, oldest first."""
+        self._most_overdue = most
+
+    def load(self, connection: Connection, now: str) -> list[PermitRow]:
+        """Read what was wanted and answer with all of it."""
+        if self._wanted_keys:
+            for row in connection.execute(_KEYS, {"keys": list(self._wanted_keys)}):
+                known = KeyRow(*row)
+                self._keys[known.lender, known.key] = known
+                self._wanted.add(known.permit_id)
+        if self._wanted:
+            for row in connection.execute(_PERMITS, {"ids": list(self._wanted)}):
+                self._rows[row[0]] = PermitRow(*row)
+        if self._most_overdue:
+            for row in connection.execute(_OVERDUE, {"now": now, "most": self._most_overdue}):
+                self.overdue.append(self._rows.setdefault(row[0], PermitRow(*row)))
+        return list(self._rows.values())
+
+    def get(self, permit_id: str) -> PermitRow | None:
+        return self._rows.get(permit_id)
+
+    def key(self, lender: str, key: str) -> KeyRow | None:
+        return self._keys.get((lender, key))
+
+    def add(self, row: PermitRow) -> None:
+        row.new = True
+        self._rows[row.id] = row
+
+    def set_key(self, row: KeyRow) -> None:
+        known = self._keys.get((row.lender, row.key))
+        row.new = known is None or known.new
+        row.changed = not row.new
+        self._keys[row.lender, row.key] = row
+
+    def write(self, connection: Connection) -> None:
+        rows, keys = self._rows.values(), self._keys.values()
+        if added := [{name: getattr(r, name) for name in _PERMIT_COLUMNS} for r in rows if r.new]:
+            connection.execute(insert(permits), added)
+        if changed := [
+            {
+                "key": r.id,
+                "outcome": r.outcome,
+                "closed_at": r.closed_at,
+                "profile_id": r.profile_id,
+                "revision": r.revision,
+            }
+            for r in rows
+            if r.changed and not r.new
+        ]:
+            connection.execute(_CHANGE_PERMIT, changed)
+        if added := [{name: getattr(k, name) for name in _KEY_COLUMNS} for k in keys if k.new]:
+            connection.execute(insert(idempotency), added)
+        if renewed := [
+            {"of_key": k.key, "of_lender": k.lender, "digest": k.digest, "permit_id": k.permit_id, "expires": k.expires}
+            for k in keys
+            if k.changed
+        ]:
+            connection.execute(_CHANGE_KEY, renewed)
+
+
+_SUBJECT_KEYS = select(
+    subject_keys.c.subject,
+    subject_keys.c["class"],
+    subject_keys.c.version,
+    subject_keys.c.epoch,
+    subject_keys.c.wrapped,
+).where(subject_keys.c.subject.in_(bindparam("subjects", expanding=True)))
+
+
+class KeySet:
+    """The keys of subjects; one of a class that a subject has not yet is made when it is first asked for."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._wanted: set[str] = set()
+        self._keys: dict[str, dict[RetentionClass, SubjectKey]] = {}
+        self._rows: list[dict[str, object]] = []
+
+    def want(self, subject: str) -> None:
+        self._wanted.add(subject)
+
+    def load(self, connection: Connection) -> None:
+        """Raises KeysUnavailable under another key-encryption key."""
+        missing = []
+        for subject in self._wanted:
+            cached = self._vault.cached(subject)
+            self._keys[subject] = dict(cached) if cached else {}
+            if not cached:
+                missing.append(subject)
+        if not missing:
+            return
+        for subject, retention, version, epoch, wrapped in connection.execute(_SUBJECT_KEYS, {"subjects": missing}):
+            kind = RetentionClass(retention)
+            self._keys[subject][kind] = self._vault.unwrap(subject, kind, version, epoch, wrapped)
+        for subject in missing:
+            # Only a full set: what is not in the cache is taken for not existing.
+            if len(self._keys[subject]) == len(RetentionClass):
+                self._vault.remember(subject, dict(self._keys[subject]))
+
+    def get(self, subject: str, retention: RetentionClass) -> SubjectKey:
+        key = self._keys[subject].get(retention)
+        if key is None:
+            key, wrapped = self._vault.new_key(subject, retention)
+            self._keys[subject][retention] = key
+            self._rows.append(
+                {
+                    "subject": subject,
+                    "class": retention.value,
+                    "version": key.version,
+                    "epoch": EPOCH,
+                    "wrapped": wrapped,
+                }
+            )
+        return key
+
+    def write(self, connection: Connection) -> None:
+        if self._rows:
+            connection.execute(insert(subject_keys), self._rows)

@@ -1,0 +1,91 @@
+"""The SQLite file: one writing connection, a pool of reading ones, and what counts as the storage failing.
+
+WAL with ``synchronous=FULL`` makes a commit durable before it returns (https://www.sqlite.org/pragma.html);
+``BEGIN IMMEDIATE`` takes the write lock before anything is read, so a decision is never made on a stale row.
+"""
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError, DBAPIError, InternalError, OperationalError
+from sqlalchemy.pool import NullPool, QueuePool
+
+from consent.tables import metadata
+
+BUSY_SECONDS = 5.0
+READERS = 2
+
+
+class StorageLost(OSError):
+    """The file at the path is not the one that was opened."""
+
+
+def storage_failed(error: BaseException) -> bool:
+    """Whether the storage failed (locked, full, I/O, lost), and not the command that met it."""
+    if isinstance(error, DBAPIError):
+        return isinstance(error, OperationalError | InternalError) or type(error) is DatabaseError
+    return isinstance(error, OSError)
+
+
+class Database:
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._writers = create_engine("sqlite+pysqlite://", creator=self._write_connection, poolclass=NullPool)
+        event.listen(self._writers, "begin", _begin_immediate)
+        self.readers: Engine = create_engine(
+            "sqlite+pysqlite://", creator=self._read_connection, poolclass=QueuePool, pool_size=READERS, max_overflow=0
+        )
+        event.listen(self.readers, "begin", _begin_snapshot)
+        self._file: tuple[int, int] | None = None
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        uri = f"file:{quote(str(self.path))}?mode={mode}"
+        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False)
+
+    def _write_connection(self) -> sqlite3.Connection:
+        # mode=rw: a file that went missing is a failure to be seen, never a fresh empty log.
+        connection = self._connect("rw")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        return connection
+
+    def _read_connection(self) -> sqlite3.Connection:
+        return self._connect("ro")
+
+    def create(self) -> None:
+        """Make the file and its tables where they are missing. Raises OSError or sqlite3.Error."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = self._connect("rwc")
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        finally:
+            connection.close()
+        with self._writers.begin() as writer:
+            metadata.create_all(writer)
+
+    def connect(self) -> Connection:
+        """The writing connection; remembers which file it opened."""
+        connection = self._writers.connect()
+        stat = self.path.stat()
+        self._file = stat.st_dev, stat.st_ino
+        return connection
+
+    def check_file(self) -> None:
+        """Raise StorageLost when the file was moved or replaced: SQLite would go on writing into the old one."""
+        stat = self.path.stat()
+        if (stat.st_dev, stat.st_ino) != self._file:
+            raise StorageLost
+
+    def dispose(self) -> None:
+        self._writers.dispose()
+        self.readers.dispose()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_snapshot(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

@@ -1,0 +1,144 @@
+"""The tables behind consents, permits, profiles and the log. Times are UTC text of one width, so they sort as text."""
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+consents = Table(
+    "consents",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("grantee", String(64), nullable=False, index=True),
+    Column("subject", String(64), nullable=False, index=True),
+    Column("document", LargeBinary, nullable=False),  # the grant as canonical JSON; never changed
+    Column("registered_at", String(35), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("version", Integer, nullable=False),  # of the newest row in consent_status
+    Column("uses", Integer, nullable=False),
+)
+
+consent_status = Table(
+    "consent_status",
+    metadata,
+    Column("consent_id", ForeignKey("consents.id"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("at", String(35), nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("reason", Text),
+    Column("log_index", Integer, nullable=False),
+)
+
+permits = Table(
+    "permits",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("consent_id", ForeignKey("consents.id"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("lender", String(64), nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("granted_at", String(35), nullable=False),
+    Column("valid_until", String(35), nullable=False),
+    Column("log_index", Integer, nullable=False),
+    Column("outcome", String(64), nullable=False),  # open, issued, or the code of the failure
+    Column("closed_at", String(35)),
+    Column("profile_id", String(200)),
+    Column("revision", Integer, nullable=False),  # of the newest profile, 0 before the first
+    Index("permits_by_consent", "consent_id", "granted_at"),
+    Index(
+        "permits_open",
+        "valid_until",
+        sqlite_where=text("outcome = 'open'"),
+        postgresql_where=text("outcome = 'open'"),
+    ),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("lender", String(64), primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("permit_id", ForeignKey("permits.id"), nullable=False),
+    Column("expires", String(35), nullable=False, index=True),
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("permit_id", ForeignKey("permits.id"), nullable=False),
+    Column("lender", String(64), nullable=False),
+    Column("consent_id", ForeignKey("consents.id"), nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("log_index", Integer, nullable=False),
+    Column("issued_at", String(35), nullable=False),
+)
+
+sealed = Table(
+    "sealed",
+    metadata,
+    Column("id", String(400), primary_key=True),  # entry id and payload name
+    Column("kind", String(32), nullable=False),  # profile, record, items, sources
+    Column("subject", String(64), nullable=False, index=True),
+    Column("class", String(16), nullable=False),
+    Column("key_version", Integer, nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
+    Column("commitment", String(64), nullable=False),
+)
+
+subject_keys = Table(
+    "subject_keys",
+    metadata,
+    Column("subject", String(64), primary_key=True),
+    Column("class", String(16), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("epoch", Integer, nullable=False),  # of the key-encryption key
+    Column("wrapped", LargeBinary, nullable=False),
+)
+
+log_entries = Table(
+    "log_entries",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("id", String(200), nullable=False, unique=True),
+    Column("event", String(32), nullable=False),
+    Column("time", String(35), nullable=False),
+    Column("consent", String(200), index=True),
+    Column("subject", String(64), index=True),
+    Column("entry", LargeBinary, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
+)
+
+log_tiles = Table(
+    "log_tiles",
+    metadata,
+    # The root over one full tile of the level below; level 0 are the leaf hashes in log_entries.
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+log_head = Table(
+    "log_head",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("origin", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("range", LargeBinary, nullable=False),
+    Column("checkpoint", Text, nullable=False),
+)

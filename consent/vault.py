@@ -1,0 +1,151 @@
+"""Keys, sealed payloads, pseudonyms and commitments.
+
+Per (subject, retention class) there is one random secret of 32 bytes, wrapped by the key-encryption key with
+AES-256-GCM (NIST SP 800-38D). From it HKDF (RFC 5869, SHA-256) derives a sealing key and, apart from it, a commit key:
+destroying the one row destroys both. A commitment is
+
+    k = HKDF(commit key, info = entry id || 0x00 || payload name)
+    C = HMAC-SHA256(k, domain || SHA-256(payload))
+
+so that whoever is given one ``k`` can check one payload and guess no other. Plain digests of replies are never
+published: what has few possible values can be guessed from its digest.
+"""
+
+import hmac
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from threading import Lock
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from schemas.canonical import canonical
+from schemas.errors import ConfigurationError, KeysUnavailable
+
+KEY_SIZE = 32
+NONCE_SIZE = 12
+EPOCH = 1
+"""Of the key-encryption key; each wrapped key names its own."""
+
+_SUBJECT_DOMAIN = b"xinqiao/subject/v1\x00"
+_COMMIT_DOMAIN = b"xinqiao/commitment/v1\x00"
+
+
+class RetentionClass(StrEnum):
+    """What is kept for the same time under the same key, so that it can be destroyed alone."""
+
+    PAYLOAD = "payload"
+    """Profiles and records."""
+    EVIDENCE = "evidence"
+    """The proof of consent, kept longer than what was fetched under it."""
+
+
+def hkdf(secret: bytes, info: bytes) -> bytes:
+    """RFC 5869 with SHA-256, no salt, 32 bytes: one extract and the first block of expand."""
+    return _expand(_extract(secret), info)
+
+
+def _extract(secret: bytes) -> bytes:
+    return hmac.digest(bytes(32), secret, "sha256")
+
+
+def _expand(prk: bytes, info: bytes) -> bytes:
+    return hmac.digest(prk, info + b"\x01", "sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """One payload as it is stored."""
+
+    key_version: int
+    nonce: bytes
+    ciphertext: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectKey:
+    """The unwrapped key of one (subject, retention class). Its secrets are in no ``repr``."""
+
+    subject: str
+    retention: RetentionClass
+    version: int
+    _seal: AESGCM = field(repr=False)
+    _commit: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, subject: str, retention: RetentionClass, version: int, secret: bytes) -> "SubjectKey":
+        prk = _extract(secret)
+        commit = _extract(_expand(prk, b"commit"))
+        return cls(subject, retention, version, AESGCM(_expand(prk, b"seal")), commit)
+
+    def commitment(self, entry_id: str, name: str, digest: bytes) -> str:
+        """Hex commitment to a payload whose SHA-256 is ``digest``, under its log entry and payload name."""
+        k = _expand(self._commit, f"{entry_id}\x00{name}".encode())
+        return hmac.digest(k, _COMMIT_DOMAIN + digest, "sha256").hex()
+
+    def _bound(self, table: str, row: str) -> bytes:
+        # A sealed payload moved to another table, row, subject, class or key version does not open.
+        return canonical([table, row, self.subject, self.retention.value, self.version])
+
+    def seal(self, table: str, row: str, payload: bytes) -> Sealed:
+        nonce = secrets.token_bytes(NONCE_SIZE)
+        return Sealed(self.version, nonce, self._seal.encrypt(nonce, payload, self._bound(table, row)))
+
+    def open(self, table: str, row: str, sealed: Sealed) -> bytes:
+        """Raises KeysUnavailable when the payload, its place or the key is another."""
+        try:
+            return self._seal.decrypt(sealed.nonce, sealed.ciphertext, self._bound(table, row))
+        except InvalidTag:
+            raise KeysUnavailable(what="sealed payload") from None
+
+
+SubjectKeys = Mapping[RetentionClass, SubjectKey]
+
+
+class Vault:
+    """Wraps and unwraps subject keys under the key-encryption key; holds those of ``CACHED`` subjects unwrapped."""
+
+    CACHED = 8192
+
+    def __init__(self, kek: bytes, pseudonym_key: bytes) -> None:
+        if len(kek) != KEY_SIZE or len(pseudonym_key) != KEY_SIZE:
+            raise ConfigurationError(what="vault keys", bytes=KEY_SIZE)
+        self._kek = AESGCM(kek)
+        self._unwrapped: OrderedDict[str, SubjectKeys] = OrderedDict()
+        self._lock = Lock()
+        # Bound per instance: two vaults have two keys.
+        self.pseudonym = lru_cache(self.CACHED)(
+            lambda uscc: hmac.digest(pseudonym_key, _SUBJECT_DOMAIN + uscc.encode(), "sha256").hex()[:32]
+        )
+
+    def new_key(self, subject: str, retention: RetentionClass) -> tuple[SubjectKey, bytes]:
+        """A fresh key and its wrapped form for subject_keys."""
+        secret, nonce = secrets.token_bytes(KEY_SIZE), secrets.token_bytes(NONCE_SIZE)
+        wrapped = nonce + self._kek.encrypt(nonce, secret, _wrap_bound(subject, retention, 1, EPOCH))
+        return SubjectKey.of(subject, retention, 1, secret), wrapped
+
+    def unwrap(self, subject: str, retention: RetentionClass, version: int, epoch: int, wrapped: bytes) -> SubjectKey:
+        """Raises KeysUnavailable under another key-encryption key or for a changed row."""
+        bound = _wrap_bound(subject, retention, version, epoch)
+        try:
+            secret = self._kek.decrypt(wrapped[:NONCE_SIZE], wrapped[NONCE_SIZE:], bound)
+        except (InvalidTag, ValueError):
+            raise KeysUnavailable(what="subject key") from None
+        return SubjectKey.of(subject, retention, version, secret)
+
+    def remember(self, subject: str, keys: SubjectKeys) -> None:
+        with self._lock:
+            self._unwrapped[subject] = keys
+            if len(self._unwrapped) > self.CACHED:
+                self._unwrapped.popitem(last=False)
+
+    def cached(self, subject: str) -> SubjectKeys | None:
+        return self._unwrapped.get(subject)
+
+
+def _wrap_bound(subject: str, retention: RetentionClass, version: int, epoch: int) -> bytes:
+    return canonical(["subject_keys", subject, retention.value, version, epoch])

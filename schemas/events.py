@@ -1,0 +1,167 @@
+"""The events of the evidence log and the canonical bytes of their entries (docs/audit-events.md).
+
+An entry is one line of canonical JSON (RFC 8785 for what occurs here: sorted ASCII keys, no floats, integers below
+2^53), at most 4 KiB. It names lenders and operators by their registered name, enterprises by a pseudonym, payloads by
+a keyed commitment, and holds nothing else about a firm or a person: 网络安全法 21 and 征信业管理条例 22 ask who, when,
+what and why; PIPL 6 asks for no more than that.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from schemas.base import Json
+from schemas.canonical import canonical
+from schemas.errors import InvalidValue
+
+MAX_ENTRY = 4096
+"""Bytes of one entry; what is larger goes into a sealed payload of which the entry holds the commitment."""
+
+COMMON: Mapping[str, str] = MappingProxyType(
+    {
+        "v": "version of this form, 1",
+        "id": "the entry's own id, unique in the log",
+        "event": "the event's name",
+        "time": "UTC, milliseconds; the index is the order, not the time",
+        "actor": "registered name of the lender or operator who acted",
+        "consent": "consent id, or null",
+        "subject": "pseudonym of the enterprise, or null",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """One event: what it says happened, and what its entry holds beside ``COMMON``."""
+
+    name: str
+    zh: str
+    en: str
+    fields: Mapping[str, str]
+
+
+_COMMITMENT = "commitment to the consent record, keyed under the consent-evidence class"
+_STATUS = {
+    "version": "the consent's version after the change",
+    "commitment": "commitment to the status record with its reason, keyed under the consent-evidence class",
+}
+_ITEMS = "[platform, data set, [fields]] each, or a commitment to that list where it is too large for an entry"
+
+EVENTS: Mapping[str, EventType] = MappingProxyType(
+    {
+        e.name: e
+        for e in (
+            EventType(
+                "consent.granted",
+                "登记授权",
+                "A consent was registered",
+                {
+                    "version": "1",
+                    "purpose": "what the data may be used for",
+                    "assurance": "how sure we are: lender_asserted, signed, gateway_captured",
+                    "valid_from": "start of validity",
+                    "valid_to": "end of validity",
+                    "commitment": _COMMITMENT,
+                },
+            ),
+            EventType("consent.revoked", "撤回授权", "A consent was withdrawn", _STATUS),
+            EventType("consent.suspended", "暂停授权", "A consent was suspended", _STATUS),
+            EventType("consent.resumed", "恢复授权", "A suspended consent was resumed", _STATUS),
+            EventType(
+                "permit.granted",
+                "准许查询",
+                "One use was counted and these platforms may be asked",
+                {
+                    "permit": "permit id",
+                    "version": "the consent's version it was decided on",
+                    "use": "which use of the consent this is, from 1",
+                    "purpose": "the purpose asked and agreed",
+                    "assurance": "the consent's assurance",
+                    "first": "first month of the period asked",
+                    "last": "last month of the period asked",
+                    "valid_until": "no call starts and no answer is released after it",
+                    "items": _ITEMS,
+                },
+            ),
+            EventType(
+                "permit.resumed",
+                "续用准许",
+                "A failed request came again with its idempotency key: the same use, no new one",
+                {"permit": "permit id"},
+            ),
+            EventType(
+                "permit.refused",
+                "拒绝查询",
+                "The consent does not allow what was asked; no platform was called",
+                {"code": "the refusal's code", "purpose": "the purpose asked", "items": "how many items were asked"},
+            ),
+            EventType(
+                "permit.closed",
+                "关闭准许",
+                "A permit ended without a profile",
+                {"permit": "permit id", "code": "why; outcome_unknown where nobody closed it in time"},
+            ),
+            EventType(
+                "profile.issued",
+                "签发画像",
+                "A signed profile was sealed and may be released",
+                {
+                    "permit": "permit id",
+                    "profile": "profile id",
+                    "revision": "from 1",
+                    "commitment": "commitment to the JWS, keyed under the payload class",
+                    "sources": "[platform, data set, state, reason, commitment] each, or a commitment to that list "
+                    "where it is too large for an entry",
+                },
+            ),
+            EventType(
+                "profile.withheld",
+                "扣留画像",
+                "The consent no longer held when the profile was ready; it was discarded",
+                {"permit": "permit id", "profile": "profile id", "code": "the refusal's code"},
+            ),
+            EventType(
+                "profile.read",
+                "读取画像",
+                "A stored profile was read again",
+                {"profile": "profile id", "revision": "which revision"},
+            ),
+            EventType(
+                "log.read",
+                "读取日志",
+                "Entries of this log were read",
+                {"first": "first index", "last": "last index"},
+            ),
+            EventType(
+                "access.refused",
+                "拒绝访问",
+                "A caller was refused before any consent was looked at",
+                {"code": "the error's code", "operation": "what was tried, by name"},
+            ),
+        )
+    }
+)
+
+
+def entry_bytes(
+    event: str, *, id: str, time: str, actor: str, consent: str | None, subject: str | None, data: Mapping[str, Json]
+) -> bytes:
+    """The canonical entry. Raises InvalidValue for an unknown event, other fields than its own, or over 4 KiB."""
+    kind = EVENTS.get(event)
+    if kind is None or data.keys() != kind.fields.keys():
+        raise InvalidValue(what="event")
+    entry = canonical(
+        {
+            "v": 1,
+            "id": id,
+            "event": event,
+            "time": time,
+            "actor": actor,
+            "consent": consent,
+            "subject": subject,
+            **data,
+        }
+    )
+    if len(entry) > MAX_ENTRY:
+        raise InvalidValue(what="log entry", bytes=len(entry))
+    return entry

@@ -1,0 +1,101 @@
+"""A small world for the consent tests: invented firms, one lender, an evidence store in a temporary folder."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from consent.evidence import Evidence, open_evidence
+from consent.permits import OpenPermit
+from consent.policy import PermitItem
+from schemas.consent import ConsentGrant
+from schemas.identifiers import uscc_check
+
+NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
+KEK = bytes(range(32))
+PSEUDONYM_KEY = bytes(range(32, 64))
+LOG_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(64, 96)))
+ORIGIN = "xinqiao.test/log"
+NAME = "虚构测试企业（上海）有限公司"
+LENDER = "bank-a"
+
+
+class Clock:
+    """A clock that stands until it is told to move."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+def uscc(n: int = 0) -> str:
+    """The n-th invented code, with a region part (990000) that no division has."""
+    first = f"91990000{n:08}X"
+    return first + uscc_check(first)
+
+
+SCOPES: list[dict[str, Any]] = [
+    {"platform": "sh-registry", "dataset": "registration", "fields": ["uscc", "name", "state"]},
+    {"platform": "sh-hrss", "dataset": "social_insurance", "fields": ["month", "kind", "persons", "base"]},
+]
+ITEMS = (
+    PermitItem("sh-registry", "registration", frozenset({"uscc", "name"})),
+    PermitItem("sh-hrss", "social_insurance", frozenset({"month", "kind", "persons"})),
+)
+
+
+def grant(n: int = 0, **changes: Any) -> ConsentGrant:
+    values: dict[str, Any] = {
+        "subject": {"uscc": uscc(n), "name": NAME},
+        "signer": {"role": "legal_representative", "person_ref": "p-1", "identity_check": "video"},
+        "grantee": LENDER,
+        "purpose": "loan_review",
+        "application": "LN-1",
+        "text_version": "2026-1",
+        "text_sha256": "0" * 64,
+        "scopes": SCOPES,
+        "lookback_months": 24,
+        "valid_from": "2026-01-01T00:00:00+00:00",
+        "valid_to": "2027-01-01T00:00:00+00:00",
+        "retention_days": 1825,
+        "disposal": "destroyed at the end of retention",
+        "channel": "counter",
+        "given_at": "2026-01-01T00:00:00+00:00",
+        "evidence": {"sha256": "1" * 64, "media_type": "application/pdf"},
+        "assurance": "signed",
+    }
+    return ConsentGrant.model_validate_json(json.dumps({**values, **changes}))
+
+
+def ask(permit_id: str, consent_id: str, n: int = 0, **changes: Any) -> OpenPermit:
+    values: dict[str, Any] = {
+        "permit_id": permit_id,
+        "lender": LENDER,
+        "idempotency_key": None,
+        "request_digest": hashlib.sha256(b"request").digest(),
+        "consent_id": consent_id,
+        "subject_uscc": uscc(n),
+        "subject_name": NAME,
+        "purpose": "loan_review",
+        "items": ITEMS,
+        "first": (2025, 12),
+        "last": (2026, 11),
+    }
+    return OpenPermit(**{**values, **changes})
+
+
+@asynccontextmanager
+async def world(path: Path, clock: Clock | None = None, **changes: Any) -> AsyncIterator[Evidence]:
+    keys: dict[str, Any] = {"kek": KEK, "pseudonym_key": PSEUDONYM_KEY, "log_key": LOG_KEY, "origin": ORIGIN}
+    async with open_evidence(path, clock=clock or Clock(), **{**keys, **changes}) as evidence:
+        yield evidence
