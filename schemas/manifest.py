@@ -199,6 +199,12 @@ class _Spec(Model):
         return self
 
 
+class AsOf(_Spec):
+    """Where the reply says how old its data is; from rows, the newest."""
+
+    forms: Annotated[list[Form], Field(min_length=1)]
+
+
 class TextSpec(_Spec):
     type: Literal["text"]
 
@@ -246,11 +252,12 @@ class MonthSpec(_Spec):
 
 class YearSpec(_Spec):
     type: Literal["year"]
+    forms: Annotated[list[Form], Field(min_length=1)] = ["yyyy"]
 
 
 class CodeSpec(_Spec):
-    """An unknown code: ``reject`` the reply, ``keep`` the text, or ``skip`` the value (and the row with it where
-    the record requires the field)."""
+    """``"*"`` in the table is any other code. Without it, ``else``: ``reject`` the reply, ``keep`` the text, or
+    ``skip`` the value (and the row with it where the record requires the field)."""
 
     type: Literal["code"]
     table: Annotated[dict[str, str], Field(min_length=1)]
@@ -286,13 +293,6 @@ Spec = Annotated[
     | ConstSpec,
     Field(discriminator="type"),
 ]
-
-
-class AsOf(Model):
-    """Where the reply says how old its data is. Without it the newest period of the rows is taken."""
-
-    at: Path
-    forms: Annotated[list[Form], Field(min_length=1)]
 
 
 class Dataset(Model):

@@ -1,0 +1,96 @@
+"""The connector that a manifest describes: sign, send, decode, judge, check whose data it is, read, answer."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+
+import orjson
+
+from connectors.base import Progress, Query, Reply
+from connectors.engine_call import Caller, Line, Transport
+from connectors.engine_plan import per_second, seconds
+from connectors.engine_run import Run
+from connectors.manifest import Loaded
+from connectors.ports import Guard
+from connectors.resilience import Gate, RetryBudget, RetryPolicy
+from connectors.signing import SCHEMES
+from connectors.signing.base import Signer, new_nonce
+from schemas.errors import ConfigurationError, InvalidRequest, Maintenance
+
+
+class DeclarativeConnector:
+    """One platform, shared by all requests; made inside a running event loop.
+
+    ``secrets`` are this connector's own, by the names that its manifest declares. ``base_url`` replaces the
+    manifest's. ``clock`` gives Unix seconds; ``nonce`` 10 to 20 letters or digits that no earlier request had.
+    Raises ConfigurationError where a secret is missing or has not the form that the scheme needs.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        transport: Transport,
+        secrets: Mapping[str, str],
+        *,
+        base_url: str | None = None,
+        clock: Callable[[], float] = time.time,
+        nonce: Callable[[], str] = new_nonce,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        manifest = loaded.manifest
+        if missing := sorted(set(manifest.auth.secrets) - secrets.keys()):
+            raise ConfigurationError(connector=manifest.id, at=f"secrets.{missing[0]}", mend="give it a value")
+        own = {name: secrets[name] for name in manifest.auth.secrets}
+        self._loaded = loaded
+        self._clock = clock
+        self._sleep = sleep
+        limits = manifest.limits
+        self._caps = (limits.max_pages, limits.max_rows)
+        self._line = Line(
+            base_url=base_url or manifest.base_url,
+            transport=transport,
+            gate=Gate(limits.concurrency, per_second(limits.rate)),
+            budget=RetryBudget(),
+            policy=RetryPolicy(attempts=limits.attempts),
+            timeout=seconds(limits.timeout),
+            clock=clock,
+            nonce=nonce,
+            sleep=sleep,
+        )
+        scheme = SCHEMES[manifest.auth.scheme]
+        # Data sets with the same switches share one signer, and with it one token.
+        made: dict[bytes, Signer] = {}
+        self._signers: dict[str, Signer] = {}
+        for name, plan in loaded.plans.items():
+            options = loaded.options(plan)
+            key = orjson.dumps(options, option=orjson.OPT_SORT_KEYS)
+            self._signers[name] = made[key] = made.get(key) or scheme.build(options, own)
+
+    @property
+    def id(self) -> str:
+        return self._loaded.manifest.id
+
+    @property
+    def version(self) -> str:
+        return self._loaded.version
+
+    @property
+    def assurance(self) -> str:
+        return self._loaded.manifest.assurance
+
+    @property
+    def datasets(self) -> Mapping[str, frozenset[str]]:
+        return {name: frozenset(plan.specs) for name, plan in self._loaded.plans.items()}
+
+    async def fetch(self, query: Query, guard: Guard, deadline: float, progress: Progress) -> Reply:
+        """See connectors.base.Connector. InvalidRequest when the manifest does not offer the data set."""
+        plan = self._loaded.plans.get(query.dataset)
+        if plan is None:
+            raise InvalidRequest(at="dataset", connector=self.id)
+        if self._loaded.windows:
+            now = datetime.fromtimestamp(self._clock(), UTC)
+            if any(window.covers(now) for window in self._loaded.windows):
+                raise Maintenance(connector=self.id)
+        caller = Caller(self._line, self._signers[query.dataset], guard, deadline, progress)
+        return await Run(plan, query, caller, progress, self._caps, self._clock, self._sleep).reply()

@@ -1,0 +1,104 @@
+"""One judged call: signed afresh for every attempt, guarded before every send, tried again where that may help."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from connectors.base import Progress
+from connectors.engine_request import Template, Values
+from connectors.engine_rules import Judge, Tree, Verdict
+from connectors.ports import Guard
+from connectors.resilience import Gate, RetryBudget, RetryPolicy, attempts
+from connectors.signing.base import Moment, Signer
+from connectors.wire import WireReply, WireRequest
+from schemas.errors import DeadlineExceeded, UpstreamDenied
+
+
+class Transport(Protocol):
+    async def send(self, request: WireRequest, *, timeout: float) -> WireReply:  # noqa: ASYNC109
+        """Send once; raises schemas.errors.UpstreamError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What all calls to one platform share. ``clock``: Unix seconds; ``nonce``: a new nonce of signing.base's form."""
+
+    base_url: str
+    transport: Transport
+    gate: Gate
+    budget: RetryBudget
+    policy: RetryPolicy
+    timeout: float
+    clock: Callable[[], float]
+    nonce: Callable[[], str]
+    sleep: Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    verdict: Verdict
+    tree: Tree
+    digest: bytes
+    """SHA-256 of the raw reply body."""
+
+
+class Caller:
+    """The calls of one fetch to one data set."""
+
+    def __init__(self, line: Line, signer: Signer, guard: Guard, deadline: float, progress: Progress) -> None:
+        self.deadline = deadline
+        self._line = line
+        self._signer = signer
+        self._guard = guard
+        self._progress = progress
+        self._now = asyncio.get_running_loop().time
+
+    async def ask(self, template: Template, values: Values, judge: Judge) -> Answer:
+        """Raises UpstreamError, or ConsentError as soon as the guard stops a send or an arrival."""
+
+        async def once() -> Answer:
+            try:
+                return await self._attempt(template, values, judge)
+            except _Refused as refused:
+                if not self._signer.refused(refused.request):
+                    raise refused.reason from None
+            # The credentials were renewed: one more try, and its refusal is final.
+            try:
+                return await self._attempt(template, values, judge)
+            except _Refused as refused:
+                raise refused.reason from None
+
+        line = self._line
+        return await attempts(once, policy=line.policy, budget=line.budget, deadline=self.deadline, sleep=line.sleep)
+
+    async def _attempt(self, template: Template, values: Values, judge: Judge) -> Answer:
+        line = self._line
+        self._progress.attempts += 1
+        values.request_id = line.nonce()
+        draft = template.draft(line.base_url, values)
+        request = await self._signer.sign(draft, Moment(line.clock(), line.nonce()), self._send)
+        reply = await self._send(request)
+        await self._guard.may_keep()
+        try:
+            verdict, tree = judge.judge(reply, line.clock())
+        except UpstreamDenied as err:
+            raise _Refused(request, err) from None
+        return Answer(verdict, tree, hashlib.sha256(reply.body).digest())
+
+    async def _send(self, request: WireRequest) -> WireReply:
+        async with self._line.gate:
+            left = self.deadline - self._now()
+            if left <= 0:
+                raise DeadlineExceeded
+            # Last, so that no wait lies between this leave and the send.
+            await self._guard.may_send()
+            self._progress.calls += 1
+            return await self._line.transport.send(request, timeout=min(self._line.timeout, left))
+
+
+class _Refused(Exception):
+    def __init__(self, request: WireRequest, reason: UpstreamDenied) -> None:
+        self.request = request
+        self.reason = reason

@@ -1,0 +1,271 @@
+"""One fetch at work: months, tickets and pages of a data set, read into one answer."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from connectors.base import Found, Progress, Query, Reply, Row
+from connectors.decoding import MISSING
+from connectors.engine_call import Answer, Caller
+from connectors.engine_echo import check_echo
+from connectors.engine_plan import Paging, Plan
+from connectors.engine_request import Values
+from connectors.engine_rows import rows_in, select
+from connectors.engine_rules import Get, Tree, Verdict, is_empty
+from connectors.mapping import Notes, RowMap, inside, last_day, span_of
+from schemas.amounts import parse_count
+from schemas.dates import YearMonth, month_range
+from schemas.errors import (
+    CircuitOpen,
+    DeadlineExceeded,
+    InvalidValue,
+    PeriodMismatch,
+    SchemaDrift,
+    UpstreamBusy,
+    UpstreamConnect,
+    UpstreamDenied,
+    UpstreamError,
+    UpstreamRejected,
+    UpstreamStatus,
+    UpstreamTimeout,
+    UpstreamTruncated,
+    UpstreamUnrecognised,
+)
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+# What makes one page or month missing. Everything else (another enterprise, drift, a refusal) spoils the whole answer.
+_MISSED = (
+    UpstreamConnect,
+    UpstreamTimeout,
+    UpstreamTruncated,
+    UpstreamBusy,
+    UpstreamStatus,
+    UpstreamRejected,
+    DeadlineExceeded,
+    CircuitOpen,
+)
+
+
+@dataclass(slots=True)
+class Part:
+    """What one period asked gave: the whole look-back window, or one month of it."""
+
+    records: list[Row] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
+    as_of: date | None = None
+    whole: bool = True
+    missed: UpstreamError | None = None
+
+
+class Run:
+    """Made for one query; holds all of its state."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        query: Query,
+        caller: Caller,
+        progress: Progress,
+        caps: tuple[int, int],
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._plan = plan
+        self._query = query
+        self._caller = caller
+        self._progress = progress
+        self._clock = clock
+        self._today = datetime.fromtimestamp(clock(), SHANGHAI).date()
+        self._max_pages, self._max_rows = caps
+        self._sleep = sleep
+        self._notes = Notes()
+        self._map: RowMap = plan.row_map(query.fields)
+
+    async def reply(self) -> Reply:
+        query, plan = self._query, self._plan
+        if plan.per_month:
+            parts = await _side_by_side([self._month(m) for m in month_range(query.first, query.last)])
+        else:
+            parts = [await self._part(query.first, query.last, None)]
+        records = tuple(r for part in parts for r in part.records)
+        missed = [part.missed for part in parts if part.missed]
+        if missed and len(missed) == len(parts):
+            raise missed[0]
+        if not plan.data_set.many and len(records) > 1:
+            raise SchemaDrift(at=plan.rows_path, expected="one row")
+        whole = not missed and all(part.whole for part in parts)
+        return Reply(
+            found=(Found.FOUND if records else Found.ABSENT) if whole else Found.PARTIAL,
+            records=records,
+            as_of=max((p.as_of for p in parts if p.as_of), default=None),
+            fetched_at=datetime.fromtimestamp(self._clock(), UTC),
+            attempts=self._progress.attempts,
+            raw_digest=hashlib.sha256(b"".join(d for part in parts for d in part.digests)).digest(),
+            signature_held=None,
+            repairs=tuple(self._notes.repairs),
+            drift=self._notes.drift,
+        )
+
+    async def _month(self, month: YearMonth) -> Part:
+        try:
+            return await self._part(month, month, month)
+        except UpstreamDenied:
+            raise
+        except _MISSED as err:
+            return Part(missed=err)
+
+    async def _part(self, first: YearMonth, last: YearMonth, month: YearMonth | None) -> Part:
+        plan, part = self._plan, Part()
+        values = Values(self._query.subject, first, last, self._today, month)
+        if plan.ticket:
+            answer = await self._caller.ask(plan.ticket.submit, values, plan.submit_judge)
+            part.digests.append(answer.digest)
+            if answer.verdict is Verdict.NO_RECORD:
+                return part
+            values.ticket = _ticket(plan.ticket.at(answer.tree), plan.ticket.path)
+        if plan.paging is None:
+            self._take(await self._ask(values), part, values, must_have=True)
+        else:
+            await self._pages(plan.paging, values, part)
+        return part
+
+    async def _pages(self, paging: Paging, values: Values, part: Part) -> None:
+        values.page, values.page_size = paging.first, paging.size
+        seen, cursors = 0, set[str]()
+        for number in range(1, self._max_pages + 1):
+            try:
+                answer = await self._ask(values)
+            except UpstreamDenied:
+                raise
+            except _MISSED:
+                if number == 1:
+                    raise
+                part.whole = False
+                return
+            count = self._take(answer, part, values, must_have=number == 1)
+            seen += count
+            if answer.verdict is Verdict.NO_RECORD or not self._more(paging, answer.tree, number, seen, values):
+                return
+            if values.cursor is not None:
+                if values.cursor in cursors:
+                    raise SchemaDrift(at=self._plan.rows_path, expected="a new cursor")
+                cursors.add(values.cursor)
+            if count == 0 or len(part.records) >= self._max_rows:
+                break
+            values.page += 1
+        part.whole = False
+
+    def _more(self, paging: Paging, tree: Tree, number: int, seen: int, values: Values) -> bool:
+        if paging.total_rows:
+            return seen < _count(paging.total_rows, tree)
+        if paging.total_pages:
+            return number < _count(paging.total_pages, tree)
+        if paging.more:
+            return paging.more(tree, 0)
+        assert paging.cursor is not None  # noqa: S101 - the manifest's model allows no fifth style
+        cursor = paging.cursor(tree)
+        if is_empty(cursor):
+            return False
+        if not isinstance(cursor, str | int) or isinstance(cursor, bool):
+            raise SchemaDrift(at=self._plan.rows_path, expected="cursor")
+        values.cursor = str(cursor)
+        return True
+
+    async def _ask(self, values: Values) -> Answer:
+        plan, ticket = self._plan, self._plan.ticket
+        loop = asyncio.get_running_loop()
+        give_up = min(self._caller.deadline, loop.time() + ticket.give_up) if ticket else 0.0
+        while True:
+            answer = await self._caller.ask(plan.request, values, plan.judge)
+            if answer.verdict is not Verdict.PENDING or ticket is None:
+                return answer
+            if loop.time() + ticket.every >= give_up:
+                raise DeadlineExceeded(waiting_for="ticket")
+            await self._sleep(ticket.every)
+
+    def _take(self, answer: Answer, part: Part, values: Values, *, must_have: bool) -> int:
+        """Read one reply into ``part``; gives the number of rows that the platform sent."""
+        plan, notes, subject = self._plan, self._notes, self._query.subject
+        part.digests.append(answer.digest)
+        if answer.verdict is Verdict.NO_RECORD:
+            return 0
+        tree = answer.tree
+        if plan.head_echo:
+            check_echo(plan.head_echo, tree, subject, "", notes)
+        rows = rows_in(plan, tree)
+        if not rows:
+            if must_have:
+                # Success without a row, and no rule that calls it «no record»: we do not know what it means.
+                raise UpstreamUnrecognised(at=plan.rows_path)
+            return 0
+        counting = select(plan, rows, subject, notes)
+        if plan.row_echo:
+            for row in counting:
+                check_echo(plan.row_echo, row, subject, plan.rows_path, notes)
+        head = self._map.head(tree, notes)
+        if head is not None:
+            before = len(part.records)
+            self._map_rows(counting, head, part, values)
+            self._date(tree, counting, part, part.records[before:])
+        return len(rows)
+
+    def _map_rows(self, rows: list[Any], head: Row, part: Part, values: Values) -> None:
+        plan, notes, period = self._plan, self._notes, self._plan.period
+        for row in rows:
+            record = self._map.row(row, head, notes)
+            if record is None:
+                continue
+            if period and not inside(span_of(record, period), values.first, values.last):
+                if plan.names_period:
+                    raise PeriodMismatch(at=plan.rows_path)
+                continue
+            part.records.append(record)
+
+    def _date(self, tree: Tree, rows: list[Any], part: Part, records: list[Row]) -> None:
+        """As-of: what the reply says, else the end of the newest period; never after today."""
+        plan = self._plan
+        days: list[date | None] = []
+        if plan.as_of_day:
+            places = [plan.as_of_head(tree)] if plan.as_of_head else [plan.as_of_row(r) for r in rows if plan.as_of_row]
+            try:
+                texts = [plan.as_of_day(None if v is MISSING else v) for v in places]
+            except InvalidValue:
+                raise SchemaDrift(at=plan.as_of_path, expected="date") from None
+            days = [last_day(text) for text in texts]
+        elif plan.period:
+            days = [last_day(r.get(plan.period[1])) for r in records]
+        newest = max((d for d in days if d), default=None)
+        if newest:
+            newest = min(newest, self._today)
+            part.as_of = max(newest, part.as_of or newest)
+        for record in records:
+            self._map.uncover(record)
+
+
+def _count(get: Get, tree: Tree) -> int:
+    value = get(tree)
+    try:
+        return parse_count(value)
+    except InvalidValue:
+        raise SchemaDrift(at="paging", expected="count") from None
+
+
+def _ticket(value: Any, path: str) -> str:
+    if isinstance(value, str | int) and not isinstance(value, bool) and not is_empty(value):
+        return str(value)
+    raise SchemaDrift(at=path, expected="ticket")
+
+
+async def _side_by_side(work: list[Any]) -> list[Part]:
+    """All at once; the first failure that spoils the whole stops the others before it is raised."""
+    tasks = [asyncio.ensure_future(w) for w in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,83 @@
+"""From a connector's folder to its compiled manifest: read, checked and compiled once, without running its code."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from connectors.decoding import compile_decoder
+from connectors.engine_plan import Plan, compile_plan
+from connectors.engine_window import Window, compile_window
+from connectors.manifest_text import KeyPath, Refusal, error, parse, read
+from connectors.signing import SCHEMES
+from schemas.base import Json, json_schema
+from schemas.errors import InvalidValue, ManifestError
+from schemas.manifest import Manifest
+from schemas.records import CATALOGUE, DataSet
+
+FILE = "manifest.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A manifest ready to serve. ``version`` is the manifest's own and the first 12 hex digits of its SHA-256."""
+
+    folder: Path
+    manifest: Manifest
+    version: str
+    plans: Mapping[str, Plan]
+    windows: tuple[Window, ...]
+
+    def options(self, plan: Plan) -> dict[str, Json]:
+        """The scheme's switches for one data set."""
+        return {**self.manifest.auth.options, **plan.auth}
+
+
+def load(folder: Path, catalogue: Mapping[str, DataSet] = CATALOGUE) -> Loaded:
+    """Read ``folder/manifest.toml``. Raises ManifestError with file, line, key path and how to mend it."""
+    file = folder / FILE
+    text, data = read(file)
+    manifest = parse(file, text, data)
+    try:
+        return _compile(folder, text, manifest, catalogue)
+    except Refusal as refusal:
+        raise error(file, text, refusal) from None
+
+
+def _compile(folder: Path, text: str, manifest: Manifest, catalogue: Mapping[str, DataSet]) -> Loaded:
+    try:
+        decode = compile_decoder(tuple(manifest.decode.charset), tuple(manifest.decode.steps))
+    except InvalidValue as err:
+        if err.details["what"] == "charset":
+            raise Refusal(("decode", "charset"), "use charsets of docs/transport.md, e.g. `gb18030`") from None
+        raise Refusal(("decode", "steps"), "use `json`, `xml`, `at:PATH` or `within:PATH`, a parser first") from None
+    windows = tuple(
+        compile_window(window, ("limits", "maintenance", i)) for i, window in enumerate(manifest.limits.maintenance)
+    )
+    plans = [compile_plan(manifest, i, catalogue, decode) for i in range(len(manifest.dataset))]
+    if manifest.auth.scheme not in SCHEMES:
+        raise Refusal(("auth", "scheme"), f"use one of {', '.join(sorted(SCHEMES))}")
+    loaded = Loaded(
+        folder,
+        manifest,
+        f"{manifest.version}+{hashlib.sha256(text.encode()).hexdigest()[:12]}",
+        {plan.name: plan for plan in plans},
+        windows,
+    )
+    for index, plan in enumerate(plans):
+        _check_auth(manifest, loaded.options(plan), ("dataset", index) if plan.auth else ())
+    return loaded
+
+
+def _check_auth(manifest: Manifest, options: Mapping[str, Json], prefix: KeyPath) -> None:
+    try:
+        SCHEMES[manifest.auth.scheme].check(options, manifest.auth.secrets)
+    except ManifestError as err:
+        at: KeyPath = tuple(str(err.details["at"]).split("."))
+        raise Refusal(prefix + at if at[-1] != "secrets" else at, str(err.details["mend"])) from None
+
+
+def manifest_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of ``manifest.toml``."""
+    return json_schema(Manifest)
