@@ -16,14 +16,20 @@ class Model(BaseModel):
 
 
 def _utc(value: str) -> str:
-    parsed = datetime.fromisoformat(value)
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError("not an ISO 8601 time") from None
     if parsed.tzinfo is None or parsed.utcoffset() != UTC.utcoffset(None):
         raise ValueError("time must be UTC with offset, e.g. 2026-11-24T06:09:40+00:00")
     return value
 
 
 def _calendar(value: str) -> str:
-    date.fromisoformat(value)
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("not a day of the calendar") from None
     return value
 
 
