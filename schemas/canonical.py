@@ -11,7 +11,6 @@ import orjson
 from schemas.errors import InvalidValue
 
 _SCALARS = frozenset({str, int, bool, type(None)})
-_CONTAINERS = frozenset({dict, list, tuple})
 
 
 def canonical(obj: Any) -> bytes:
@@ -21,21 +20,26 @@ def canonical(obj: Any) -> bytes:
     not Unicode, and nesting beyond 254.
     """
     try:
-        # First, since it also refuses cycles, which the walk would follow for ever.
+        # First, since it bounds the depth, which the walk below does not.
         text = orjson.dumps(obj, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER)
     except TypeError:
         raise InvalidValue(what="canonical_json") from None
-    # orjson writes floats, turns NaN into null, and knows many more types than JSON has.
-    pending: list[Any] = [(obj,)]
-    while pending:
-        node = pending.pop()
-        if type(node) is dict:
-            if not "".join(node).isascii():
-                raise InvalidValue(what="canonical_json")
-            node = node.values()
-        kinds = set(map(type, node)) - _SCALARS
-        if kinds:
-            if not all(kind in _CONTAINERS or issubclass(kind, str) for kind in kinds):
-                raise InvalidValue(what="canonical_json")
-            pending.extend(value for value in node if type(value) in _CONTAINERS)
+    _walk(obj)
     return text
+
+
+def _walk(node: Any) -> None:
+    """Refuse what orjson would write: floats, NaN as null, and many types that JSON does not have."""
+    kind = type(node)
+    if kind is dict:
+        for key, value in node.items():
+            if not key.isascii():
+                raise InvalidValue(what="canonical_json")
+            if type(value) not in _SCALARS:
+                _walk(value)
+    elif kind is list or kind is tuple:
+        for value in node:
+            if type(value) not in _SCALARS:
+                _walk(value)
+    elif kind not in _SCALARS and not isinstance(node, str):
+        raise InvalidValue(what="canonical_json")
