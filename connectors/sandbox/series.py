@@ -85,8 +85,17 @@ def social_insurance(e: Enterprise, first: int, last: int) -> list[Row]:
     return rows
 
 
+def _fund_lag(e: Enterprise) -> int:
+    return _STALE_FUND_LAG if e.conflict == "stale-fund" else FUND_LAG
+
+
+def booked_until(e: Enterprise) -> date:
+    """The day of the fund's last booking: today, or soon after the newest month where the account is stale."""
+    return e.today if _fund_lag(e) == FUND_LAG else last_day(month_of(e.today) - _STALE_FUND_LAG + 1)
+
+
 def provident_fund(e: Enterprise, first: int, last: int) -> list[Row]:
-    lag = _STALE_FUND_LAG if e.conflict == "stale-fund" else FUND_LAG
+    lag = _fund_lag(e)
     share = 30 if e.conflict == "headcount-fund" else e.fund_share
     rate = Decimal(e.fund_rate).scaleb(-2)
     rows: list[Row] = []

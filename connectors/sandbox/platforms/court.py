@@ -42,6 +42,7 @@ class Court(Platform):
         following = start + _PAGE
         result = {
             "cardNum": e.uscc if e else uscc,
+            "sjrq": _day(self.world.today()),
             "data": [_row(row) for row in rows[start:following]],
             "next": self._cursor(uscc, following) if following < len(rows) else None,
         }

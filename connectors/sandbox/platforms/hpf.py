@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 from connectors import sm2
 from connectors.sandbox import verify
 from connectors.sandbox.platforms.base import Platform, route
+from connectors.sandbox.series import booked_until
 from connectors.sandbox.verify import Refused, Why
 from connectors.sandbox.wire import Answer, Call, dump, form, load, month_index, plain, text_of
 from connectors.sandbox.world import World
@@ -57,7 +58,7 @@ class Hpf(Platform):
         data = {
             "tyshxydm": e.uscc,
             "dwmc": e.name,
-            "sjrq": e.today.isoformat(),
+            "sjrq": booked_until(e).isoformat(),
             "list": [_row(e.n, row) for row in rows],
         }
         return Answer(dump({"ret": "0", "msg": "成功", "result": {"data": data}}), "answered", uscc=uscc)

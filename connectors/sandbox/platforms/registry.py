@@ -97,7 +97,8 @@ class Registry(Platform):
         e, rows = self.world.rows(self.id, dataset, uscc)
         data = [{"uniscid": e.uscc, **project(row)} for row in rows] if e else []
         verdict = "answered" if data else "no_record"
-        return Answer(dump({"code": 200, "message": "成功", "data": data}), verdict, uscc=uscc)
+        reply = {"code": 200, "message": "成功", "datatime": epoch_ms(self.world.today()), "data": data}
+        return Answer(dump(reply), verdict, uscc=uscc)
 
     def refuse(self, why: Why) -> Answer:
         code, message = _CODES[why]

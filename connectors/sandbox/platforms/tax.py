@@ -100,7 +100,13 @@ class Tax(Platform):
         if e is None or not rows:
             return Answer(dump({"code": "01", "msg": "未查询到数据", "datas": ""}), "no_record", uscc=uscc)
         shown, pages = page_of(rows, page, _PAGE)
-        inner = {"shxydm": e.uscc, "nsrmc": e.name, "totalPage": pages, "rows": [project(row) for row in shown]}
+        inner = {
+            "shxydm": e.uscc,
+            "nsrmc": e.name,
+            "sjrq": compact(e.today),
+            "totalPage": pages,
+            "rows": [project(row) for row in shown],
+        }
         return Answer(dump({"code": "00", "msg": "成功", "datas": dump(inner).decode()}), "answered", uscc=uscc)
 
     def _check(self, kind: str, sign: str, text: bytes) -> None:
