@@ -1,0 +1,83 @@
+"""The connectors of one gateway: the built-in catalogue and outside folders, through the same door."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from connectors.base import Connector
+from connectors.engine import DeclarativeConnector
+from connectors.engine_call import Transport
+from connectors.manifest import FILE, Loaded, load
+from connectors.signing.base import new_nonce
+from schemas.errors import ConfigurationError
+
+BUILT_IN = Path(__file__).parent / "catalogue"
+Reach = tuple[bool, str | None, Mapping[str, str]]
+"""How a platform is reached here: whether at all, the base URL in place of the manifest's, secrets by name."""
+
+
+def find(folders: Iterable[Path], allow: Collection[str] | None = None) -> dict[str, Loaded]:
+    """Every manifest of the catalogue and of ``folders`` (a connector's own folder, or one of such folders), by id.
+
+    ``allow``: the only ids to load. Raises ManifestError, and ConfigurationError for a folder without a manifest, an
+    id that is there twice, or an allowed id that is nowhere.
+    """
+    found: dict[str, Loaded] = {}
+    for folder in [*_connectors_in(BUILT_IN), *(f for given in folders for f in _outside(given))]:
+        # The folder's name is read first, so that a connector that is not allowed is not even parsed.
+        if allow is not None and folder.name not in allow:
+            continue
+        loaded = load(folder)
+        if loaded.manifest.id != folder.name:
+            raise ConfigurationError(connector=loaded.manifest.id, mend="name the folder like the manifest's id")
+        if loaded.manifest.id in found:
+            raise ConfigurationError(connector=loaded.manifest.id, mend="keep one connector of this id")
+        found[loaded.manifest.id] = loaded
+    if missing := sorted(set(allow or ()) - found.keys()):
+        raise ConfigurationError(connector=missing[0], mend="there is no connector of this id: mend the allow-list")
+    return found
+
+
+def load_connectors(
+    *,
+    transport: Transport,
+    platforms: Mapping[str, Reach],
+    folders: Iterable[Path] = (),
+    allow: Collection[str] | None = None,
+    clock: Callable[[], float] = time.time,
+    nonce: Callable[[], str] = new_nonce,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> dict[str, Connector]:
+    """Connectors by id, made inside a running event loop.
+
+    A platform that is switched off is left out, and so is one that needs secrets and has no entry: nobody here has an
+    account with it. Raises what ``find`` raises, and ConfigurationError for an entry of no connector or a secret that
+    is missing or malformed.
+    """
+    found = find(folders, allow)
+    if allow is None and (unknown := sorted(platforms.keys() - found.keys())):
+        raise ConfigurationError(connector=unknown[0], mend="there is no connector of this id: mend `platforms`")
+    made: dict[str, Connector] = {}
+    for name, loaded in found.items():
+        if name not in platforms and loaded.manifest.auth.secrets:
+            continue
+        enabled, base_url, secrets = platforms.get(name, (True, None, {}))
+        if enabled:
+            made[name] = DeclarativeConnector(
+                loaded, transport, secrets, base_url=base_url, clock=clock, nonce=nonce, sleep=sleep
+            )
+    return made
+
+
+def _connectors_in(folder: Path) -> Iterator[Path]:
+    return (child for child in sorted(folder.iterdir()) if (child / FILE).is_file())
+
+
+def _outside(folder: Path) -> list[Path]:
+    if (folder / FILE).is_file():
+        return [folder]
+    inside = list(_connectors_in(folder)) if folder.is_dir() else []
+    if not inside:
+        raise ConfigurationError(at="connectors", folder=str(folder), mend=f"name a folder that holds {FILE}")
+    return inside
