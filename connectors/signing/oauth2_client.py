@@ -4,12 +4,12 @@ import asyncio
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import quote_plus, urlencode
 
-import orjson
 from pydantic import Field, StringConstraints
 
+from connectors.decoding import decode_text, parse_json
 from connectors.signing.base import Explained, Moment, Scheme, with_headers
 from connectors.wire import Draft, Send, WireReply, WireRequest
 from schemas.base import Model, ShortText
@@ -105,7 +105,7 @@ def read_token(reply: WireReply, lifetime: int) -> tuple[str, int]:
     """The access token and the seconds it lives (RFC 6749, 5.1).
 
     UpstreamDenied where the client is refused (5.2), UpstreamBusy, UpstreamServerError or UpstreamStatus by HTTP
-    status, UpstreamMalformed where a successful reply is not as it must be.
+    status, UpstreamMalformed or UpstreamCharset where a successful reply is not as it must be.
     """
     if reply.status in (400, 401, 403):
         raise UpstreamDenied(at="token", status=reply.status)
@@ -114,10 +114,7 @@ def read_token(reply: WireReply, lifetime: int) -> tuple[str, int]:
     if reply.status != 200:
         error = UpstreamServerError if reply.status >= 500 else UpstreamStatus
         raise error(at="token", status=reply.status)
-    try:
-        answer: Any = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
-        raise UpstreamMalformed(at="token") from None
+    answer = parse_json(decode_text(reply.body, None, ("utf-8",)))
     if not isinstance(answer, dict):
         raise UpstreamMalformed(at="token")
     token, kind, seconds = (answer.get(key) for key in ("access_token", "token_type", "expires_in"))
