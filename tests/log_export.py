@@ -25,12 +25,12 @@ OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 VKEY = Vkey.of(ORIGIN, KEY)
 
 
-def entry(index: int, event: str = "test") -> bytes:
-    return json.dumps({"event": event, "n": index}, separators=(",", ":")).encode()
+def entry(index: int, **more: str) -> bytes:
+    return json.dumps({"n": index, **more}, sort_keys=True, separators=(",", ":")).encode()
 
 
 class Log:
-    """A log of the given entries; ``hashes`` stands for stored leaf hashes that may have been tampered with."""
+    """A log of the given entries; ``hashes`` are the stored leaf hashes, where they are not those of the entries."""
 
     def __init__(
         self,
@@ -70,7 +70,8 @@ class Memory(dict[str, bytes]):
     def read(self, path: str, limit: int) -> bytes:
         if path not in self:
             raise TileError(path, "missing")
-        assert len(self[path]) <= limit
+        if len(self[path]) > limit:
+            raise TileError(path, "too large")
         return self[path]
 
 
@@ -121,7 +122,7 @@ def _missed(work: tuple[dict[str, bytes], tuple[tuple[str, int], ...]]) -> list[
 
 def main(size: int) -> int:
     # Entries of about a hundred bytes: the width that 1,000 of them need for a million bits.
-    files = exported(Log([entry(index, "x" * 85) for index in range(size)]))
+    files = exported(Log([entry(index, event="x" * 85) for index in range(size)]))
     total = 8 * sum(map(len, files.values()))
     with multiprocessing.Pool() as pool:
         every = flips(files)

@@ -26,6 +26,7 @@ MAX_SIGNATURES = 64
 
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 _VKEY = re.compile(r"([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})")
+_NOT_IN_NAME = re.compile(r"[+\s\x00-\x1f]")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 
@@ -45,7 +46,7 @@ def _unbase64(text: str) -> bytes:
 
 
 def _check_name(name: str) -> None:
-    if not name or "+" in name or any(c.isspace() or c < " " for c in name):
+    if not name or _NOT_IN_NAME.search(name):
         raise NoteError("a key name has no spaces and no plus sign")
 
 

@@ -147,15 +147,13 @@ class _Walk:
         self._files = files
         self._size = size
         self._prefix = prefix
-        self._unread = files.paths() - {"checkpoint", "vkey"}
+        self._unread: set[str] = set()
         self._by_entries: list[bytes] = []
         self._by_tiles: list[bytes] = []
         self._bad_entry: Problem | None = None
         self._bad_tile: Problem | None = None
-        self._bad_form: Problem | None = None
+        self._malformed: list[Problem] = []
         self.prefix_root = EMPTY_ROOT
-        for start in range(0, size, WIDTH):
-            self._block(start, min(WIDTH, size - start))
 
     def _read(self, path: str, limit: int) -> bytes:
         self._unread.discard(path)
@@ -175,8 +173,7 @@ class _Walk:
         entries: list[bytes] = []
         whole = True
         try:
-            for entry in read_bundle(path, data):
-                entries.append(entry)
+            entries.extend(read_bundle(path, data))
         except TileError:
             whole = False
         hashes = [sha256(b"\x00" + entry).digest() for entry in entries]
@@ -185,8 +182,9 @@ class _Walk:
         self._by_entries.append(root_of(hashes))
         if whole and b"".join(hashes) == stored:
             self._by_tiles.append(self._by_entries[-1])
-            if not self._bad_form and not all_canonical(entries):
-                self._bad_form = _malformed(path, start, entries)
+            if not self._malformed and not all_canonical(entries):
+                flaws = ((index, _flaw(entry)) for index, entry in enumerate(entries, start))
+                self._malformed = [Problem("entry", path, text, index, index) for index, text in flaws if text]
             return
         named = [stored[at : at + HASH_SIZE] for at in range(0, len(stored), HASH_SIZE)]
         self._by_tiles.append(root_of(named))
@@ -215,10 +213,13 @@ class _Walk:
         return None
 
     def judge(self, root: bytes) -> None:
-        """Raise for the first problem, in the light of the signed root."""
+        """Read everything; raise for the first problem, in the light of the signed root."""
+        self._unread = self._files.paths() - {"checkpoint", "vkey"}
+        for start in range(0, self._size, WIDTH):
+            self._block(start, min(WIDTH, self._size - start))
         problem, intact = self._bad_entry, 0
         if root_of(self._by_entries) == root:
-            problem, intact = self._bad_tile or self._upper_tile() or self._bad_form, self._size
+            problem, intact = self._bad_tile or self._upper_tile() or next(iter(self._malformed), None), self._size
         elif problem and root_of(self._by_tiles) == root:
             intact = problem.first or 0
         elif problem:
@@ -232,12 +233,11 @@ class _Walk:
             raise _Broken(problem, intact)
 
 
-def _malformed(path: str, start: int, entries: list[bytes]) -> Problem | None:
-    for index, entry in enumerate(entries, start):
-        try:
-            check_entry(entry)
-        except EntryError as err:
-            return Problem("entry", path, str(err), index, index)
+def _flaw(entry: bytes) -> str | None:
+    try:
+        check_entry(entry)
+    except EntryError as err:
+        return str(err)
     return None
 
 
