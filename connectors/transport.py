@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Collection, Mapping
 
 import aiohttp
-from aiohttp import http_exceptions
 from yarl import URL
 
 from connectors.addresses import is_public
@@ -151,6 +150,8 @@ class AioTransport:
         length = response.content_length
         if length is not None and length > self._max_body:
             raise UpstreamOversize(limit=self._max_body)
+        until_end = length is None and not _chunked(response)
+        end = _connection_end(response) if until_end else None
         chunks: list[bytes] = []
         came = 0
         while not content.at_eof():
@@ -159,6 +160,9 @@ class AioTransport:
             if came > self._max_body:
                 raise UpstreamOversize(limit=self._max_body)
             chunks.append(inflate.feed(chunk) if inflate else chunk)
+        # aiohttp takes a reset for the orderly end of a body that ends with its connection.
+        if until_end and came and (end is None or not end.done() or end.exception()):
+            raise UpstreamTruncated
         if inflate and came:
             inflate.finish()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -219,17 +223,30 @@ def _translated(err: BaseException) -> UpstreamError:
         return UpstreamConnect()
     if isinstance(err, TimeoutError):
         return UpstreamTimeout()
-    if isinstance(err, aiohttp.ClientPayloadError):
-        if isinstance(cause, http_exceptions.ContentLengthError) or not isinstance(
-            cause, http_exceptions.BadHttpMessage
-        ):
-            return UpstreamTruncated()
-        return UpstreamProtocol(what="framing")
     if isinstance(err, aiohttp.ClientResponseError):
         return UpstreamProtocol(what="header")
-    if isinstance(err, aiohttp.ClientConnectionError | OSError):
+    if isinstance(err, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError):
         return UpstreamTruncated()
     return ConnectorFault(what="request")
+
+
+def _chunked(response: aiohttp.ClientResponse) -> bool:
+    return "chunked" in response.headers.get("transfer-encoding", "").lower()
+
+
+def _connection_end(response: aiohttp.ClientResponse) -> "asyncio.Future[None] | None":
+    """Done when the connection has ended, with an exception unless orderly. To be asked before the body is read."""
+    connection = response.connection
+    protocol = connection.protocol if connection is not None else None
+    end = protocol.closed if protocol is not None else None
+    if end is not None:
+        end.add_done_callback(_look)  # asyncio complains of an exception that nobody looked at
+    return end
+
+
+def _look(end: "asyncio.Future[None]") -> None:
+    if not end.cancelled():
+        end.exception()
 
 
 class _Inflater:
