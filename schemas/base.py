@@ -4,8 +4,9 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from typing_extensions import TypeAliasType
 
-Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
+Json = TypeAliasType("Json", "str | int | bool | None | list[Json] | dict[str, Json]")
 """A JSON value as this project passes it around: decimals travel as text, so there is no float."""
 
 

@@ -1,0 +1,153 @@
+"""Health, metrics, keys, platforms, and the offline documentation page."""
+
+from importlib.resources import files
+
+from aiohttp import web
+from prometheus_client import generate_latest
+from pydantic import Field
+
+from gateway.api.routing import METRICS, TOKENS, Route, answer, json_response, only_query
+from gateway.auth.tokens import public_jwk
+from gateway.services import SERVICES
+from schemas.base import Count, Json, Model, Name, ShortText
+from schemas.errors import InvalidClient, NotFound, StorageUnavailable, UnsupportedMediaType
+
+_STATIC = files("gateway") / "static"
+_DOCS_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+}
+_DOCS_FILES = {
+    "docs.js": ("docs.js", "text/javascript"),
+    "swagger-ui-bundle.js": ("swagger-ui/swagger-ui-bundle.js", "text/javascript"),
+    "swagger-ui.css": ("swagger-ui/swagger-ui.css", "text/css"),
+}
+
+OPENAPI = web.AppKey("openapi", bytes)
+
+
+class Health(Model):
+    status: ShortText
+
+
+class Token(Model):
+    access_token: str
+    token_type: ShortText
+    expires_in: Count
+
+
+class Jwks(Model):
+    keys: list[dict[str, Json]]
+
+
+class PlatformInfo(Model):
+    id: Name
+    version: ShortText
+    assurance: ShortText = Field(description="published-spec, or assumed: a field map that no public text confirms")
+    datasets: dict[Name, list[Name]]
+
+
+class PlatformList(Model):
+    platforms: list[PlatformInfo]
+
+
+async def token(request: web.Request) -> web.Response:
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise UnsupportedMediaType(mend="application/x-www-form-urlencoded")
+    form = await request.post()
+    plain = {k: v for k, v in form.items() if isinstance(v, str)}
+    if len(plain) != len(form):
+        raise InvalidClient(mend="each parameter once, as text")
+    response = answer(request.app[TOKENS].exchange(plain))
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+async def jwks(request: web.Request) -> web.Response:
+    return answer({"keys": [public_jwk(request.app[SERVICES].keys.profile)]})
+
+
+async def healthz(_request: web.Request) -> web.Response:
+    """The process answers; whether it can work is ``/readyz``."""
+    return answer(Health(status="ok"))
+
+
+async def readyz(request: web.Request) -> web.Response:
+    if not request.app[SERVICES].evidence.writable:
+        raise StorageUnavailable(where="evidence log")
+    return answer(Health(status="ready"))
+
+
+async def metrics(request: web.Request) -> web.Response:
+    held = request.app[METRICS]
+    evidence = request.app[SERVICES].evidence
+    held.log_writable.set(1 if evidence.writable else 0)
+    held.log_size.set(evidence.size)
+    return web.Response(body=generate_latest(held.registry), content_type="text/plain")
+
+
+async def platforms(request: web.Request) -> web.Response:
+    only_query(request, ())
+    found = [
+        PlatformInfo(
+            id=c.id,
+            version=c.version,
+            assurance=c.assurance,
+            datasets={name: sorted(fields) for name, fields in c.datasets.items()},
+        )
+        for c in request.app[SERVICES].connectors.values()
+    ]
+    return answer(PlatformList(platforms=found))
+
+
+async def openapi_json(request: web.Request) -> web.Response:
+    return json_response(request.app[OPENAPI])
+
+
+async def docs(_request: web.Request) -> web.Response:
+    return web.Response(
+        body=(_STATIC / "docs.html").read_bytes(), content_type="text/html", charset="utf-8", headers=_DOCS_HEADERS
+    )
+
+
+async def docs_file(request: web.Request) -> web.Response:
+    if request.match_info["name"] not in _DOCS_FILES:
+        raise NotFound
+    path, kind = _DOCS_FILES[request.match_info["name"]]
+    return web.Response(body=_STATIC.joinpath(path).read_bytes(), content_type=kind, charset="utf-8")
+
+
+_TAG = "operations"
+ROUTES = [
+    Route(
+        "POST",
+        "/oauth/token",
+        token,
+        "Access token for a lender 获取访问令牌",
+        "lenders",
+        {200: Token},
+        "application/x-www-form-urlencoded",
+        lender=False,
+        errors=(401,),
+    ),
+    Route(
+        "GET", "/.well-known/jwks.json", jwks, "Keys that sign profiles 画像公钥", "lenders", {200: Jwks}, lender=False
+    ),
+    Route("GET", "/v1/platforms", platforms, "Platforms that can be asked 可查平台", "platforms", {200: PlatformList}),
+    Route("GET", "/healthz", healthz, "The process lives 存活", _TAG, {200: Health}, lender=False),
+    Route("GET", "/readyz", readyz, "It can work 就绪", _TAG, {200: Health}, lender=False, errors=(503,)),
+    Route("GET", "/metrics", metrics, "Prometheus metrics 指标", _TAG, {200: "text/plain"}, lender=False),
+    Route(
+        "GET", "/openapi.json", openapi_json, "This description 接口描述", _TAG, {200: "application/json"}, lender=False
+    ),
+    Route("GET", "/docs", docs, "For people 文档页面", _TAG, {200: "text/html"}, lender=False),
+    Route(
+        "GET",
+        "/docs/{name}",
+        docs_file,
+        "Files of the page 页面文件",
+        _TAG,
+        {200: "text/plain"},
+        lender=False,
+        errors=(404,),
+    ),
+]

@@ -1,0 +1,42 @@
+"""The composition root: ``create_app(settings)`` makes the whole gateway; tests call the same function."""
+
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+import orjson
+from aiohttp import web
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
+
+from gateway.api import consents, log, operations, profiles
+from gateway.api.openapi import openapi
+from gateway.api.operations import OPENAPI
+from gateway.api.routing import METRICS, TOKENS, add_routes, outer
+from gateway.auth.tokens import Tokens
+from gateway.services import SERVICES, Now, open_services, utc_now
+from gateway.settings import Settings
+from gateway.telemetry import Metrics
+from schemas.errors import ConfigurationError
+
+ROUTES = [*consents.ROUTES, *profiles.ROUTES, *log.ROUTES, *operations.ROUTES]
+
+
+def create_app(settings: Settings, *, now: Now = utc_now) -> web.Application:
+    """Shape only: nothing is opened before the server starts."""
+    if settings.production and HttpRequestParser is HttpRequestParserPy:
+        raise ConfigurationError(at="production", mend="aiohttp must run with its C parser")
+    app = web.Application(middlewares=[outer], client_max_size=settings.limits.body_bytes)
+    metrics = Metrics()
+    app[METRICS] = metrics
+    app[OPENAPI] = orjson.dumps(openapi(ROUTES, version("xinqiao")))
+
+    async def services(app: web.Application) -> AsyncIterator[None]:
+        async with open_services(settings, now=now, metrics=metrics) as opened:
+            app[SERVICES] = opened
+            app[TOKENS] = Tokens(
+                settings.lenders, opened.keys.token, issuer=settings.issuer, seconds=settings.limits.token_seconds
+            )
+            yield
+
+    app.cleanup_ctx.append(services)
+    add_routes(app, ROUTES)
+    return app

@@ -1,0 +1,171 @@
+"""Lenders' tokens: OAuth 2.0 client credentials (RFC 6749 §4.4) with ``private_key_jwt`` (RFC 7523, OIDC Core §9).
+
+The lender signs a short assertion with a key of its own; the gateway answers with an access token (RFC 9068 claims)
+that it signs itself, so that any gateway process can check it. Checked tokens are remembered until they expire:
+a lender's requests of one session cost one signature check.
+"""
+
+import base64
+import hashlib
+import json
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import TypeGuard
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, OKPKey
+
+from gateway.settings import Lender
+from schemas.errors import InvalidClient, Unauthenticated
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ASSERTION_ALGORITHMS = ("Ed25519", "EdDSA", "ES256", "PS256")
+MAX_ASSERTION_SECONDS = 300
+CLOCK_SKEW_SECONDS = 5
+_REMEMBERED = 10_000
+
+Clock = Callable[[], float]
+
+
+def public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:
+    """RFC 8037 public key with its RFC 7638 thumbprint as ``kid``."""
+    okp = OKPKey.import_key(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    fields = {k: v for k, v in okp.as_dict(private=False).items() if isinstance(v, str)}
+    return {**fields, "kid": okp.thumbprint(), "alg": "Ed25519", "use": "sig"}
+
+
+class _Once:
+    """Remembers what was used until it expires; bounded by refusing, never by forgetting what still counts."""
+
+    def __init__(self) -> None:
+        self._expiry: OrderedDict[bytes, float] = OrderedDict()
+
+    def first(self, value: str, expires: float, now: float) -> bool:
+        for key in [k for k, e in list(self._expiry.items())[:64] if e <= now]:
+            del self._expiry[key]
+        digest = hashlib.sha256(value.encode()).digest()
+        if self._expiry.get(digest, 0) > now or len(self._expiry) >= _REMEMBERED * 10:
+            return False
+        self._expiry[digest] = expires
+        return True
+
+
+class Tokens:
+    """Issues and checks access tokens. ``clock`` gives Unix seconds."""
+
+    def __init__(
+        self,
+        lenders: Mapping[str, Lender],
+        key: Ed25519PrivateKey,
+        *,
+        issuer: str,
+        seconds: int,
+        clock: Clock = time.time,
+    ) -> None:
+        self._issuer = issuer
+        self._endpoint = issuer.rstrip("/") + "/oauth/token"
+        self._seconds = seconds
+        self._clock = clock
+        self._keys = {name: KeySet.import_key_set(lender.jwks) for name, lender in lenders.items()}  # type: ignore[arg-type]
+        self._key = _okp(key)
+        self._used = _Once()
+        self._checked: OrderedDict[str, tuple[str, float]] = OrderedDict()
+
+    def exchange(self, form: Mapping[str, str]) -> dict[str, str | int]:
+        """RFC 6749 §4.4.3 reply for a token request. Raises InvalidClient; says no more than that to anyone."""
+        if form.get("grant_type") != "client_credentials" or form.get("client_assertion_type") != ASSERTION_TYPE:
+            raise InvalidClient(mend="grant_type client_credentials with a private_key_jwt client_assertion")
+        lender = self._assertion(form.get("client_assertion", ""))
+        if form.get("client_id", lender) != lender:
+            raise InvalidClient(at="client_id")
+        now = int(self._clock())
+        claims = {
+            "iss": self._issuer,
+            "aud": self._issuer,
+            "sub": lender,
+            "client_id": lender,
+            "iat": now,
+            "exp": now + self._seconds,
+            "jti": secrets.token_hex(16),
+        }
+        header = {"alg": "Ed25519", "typ": "at+jwt", "kid": self._key.thumbprint()}
+        token = jwt.encode(header, claims, self._key, algorithms=["Ed25519"])
+        return {"access_token": token, "token_type": "Bearer", "expires_in": self._seconds}
+
+    def _assertion(self, assertion: str) -> str:
+        """The lender that signed ``assertion``. The unverified ``iss`` only chooses whose keys must verify it."""
+        try:
+            body = assertion.split(".")[1]
+            claimed = json.loads(_unpad(body)).get("iss")
+            keys = self._keys[claimed]
+            claims = jwt.decode(assertion, keys, algorithms=list(ASSERTION_ALGORITHMS)).claims
+        except (JoseError, ValueError, KeyError, IndexError, TypeError, AttributeError):
+            raise InvalidClient from None
+        now = self._clock()
+        expires, issued, jti = claims.get("exp"), claims.get("iat", claims.get("nbf")), claims.get("jti")
+        audience = claims.get("aud")
+        audiences = audience if isinstance(audience, list) else [audience]
+        if (
+            claims.get("iss") != claimed
+            or claims.get("sub") != claimed
+            or not {self._endpoint, self._issuer} & {a for a in audiences if isinstance(a, str)}
+        ):
+            raise InvalidClient(at="iss, sub or aud")
+        if not _seconds(expires) or not _seconds(issued) or not isinstance(jti, str) or not jti:
+            raise InvalidClient(at="exp, iat or jti")
+        if not now - MAX_ASSERTION_SECONDS <= issued <= now + CLOCK_SKEW_SECONDS:
+            raise InvalidClient(at="iat")
+        if not now - CLOCK_SKEW_SECONDS < expires <= issued + MAX_ASSERTION_SECONDS:
+            raise InvalidClient(at="exp")
+        if not self._used.first(f"{claimed}\n{jti}", expires + CLOCK_SKEW_SECONDS, now):
+            raise InvalidClient(at="jti")
+        return str(claimed)
+
+    def lender(self, authorization: str | None) -> str:
+        """The lender named by an ``Authorization: Bearer …`` header. Raises Unauthenticated."""
+        if not authorization or not authorization.startswith("Bearer "):
+            raise Unauthenticated
+        token = authorization[7:]
+        known = self._checked.get(token)
+        now = self._clock()
+        if known is not None and known[1] > now:
+            return known[0]
+        try:
+            decoded = jwt.decode(token, self._key, algorithms=["Ed25519"])
+        except (JoseError, ValueError):
+            raise Unauthenticated from None
+        claims = decoded.claims
+        if decoded.header.get("typ") != "at+jwt" or claims.get("iss") != self._issuer or claims["exp"] <= now:
+            raise Unauthenticated
+        lender = str(claims["sub"])
+        if lender not in self._keys:  # removed from the settings since the token was issued
+            raise Unauthenticated
+        self._checked[token] = (lender, float(claims["exp"]))
+        if len(self._checked) > _REMEMBERED:
+            self._checked.popitem(last=False)
+        return lender
+
+
+def client_assertion(lender: str, key: Ed25519PrivateKey, endpoint: str, *, now: float | None = None) -> str:
+    """What a lender sends to ``endpoint``: used by the command line and the tests, and an example to follow."""
+    at = int(time.time() if now is None else now)
+    claims = {"iss": lender, "sub": lender, "aud": endpoint, "iat": at, "exp": at + 60, "jti": secrets.token_hex(16)}
+    okp = _okp(key)
+    return jwt.encode({"alg": "Ed25519", "kid": okp.thumbprint()}, claims, okp, algorithms=["Ed25519"])
+
+
+def _okp(key: Ed25519PrivateKey) -> OKPKey:
+    return OKPKey.import_key(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def _unpad(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def _seconds(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**40

@@ -1,0 +1,170 @@
+"""``xinqiao connectors``: list, show, test, fetch, sign."""
+
+import asyncio
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from connectors.base import Progress, Query, Subject
+from connectors.kit.conformance import check
+from connectors.ports import OpenGuard
+from connectors.registry import BUILT_IN
+from connectors.signing import SCHEMES
+from connectors.signing.base import Moment, new_nonce
+from connectors.wire import Draft, WireReply, WireRequest
+from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say, write
+from gateway.profile.request import months_back
+from gateway.services import Services
+from schemas.errors import InvalidRequest, NotFound, UpstreamError
+from schemas.identifiers import parse_uscc
+from schemas.records import CATALOGUE
+
+app = typer.Typer(help="连接器 Connectors to platforms.", no_args_is_help=True)
+
+
+def _folder(name: str) -> Path:
+    """A folder, or the id of a connector of the catalogue."""
+    given = Path(name)
+    return given if given.is_dir() else BUILT_IN / name
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """列出 Connectors that the settings load, with their data sets."""
+
+    async def work(services: Services) -> list[dict[str, Any]]:
+        return [
+            {"id": c.id, "version": c.version, "assurance": c.assurance, "datasets": sorted(c.datasets)}
+            for c in services.connectors.values()
+        ]
+
+    found = run(work)
+    if as_json:
+        print_json(found)
+    else:
+        rows = [[c["id"], c["version"], c["assurance"], ", ".join(c["datasets"])] for c in found]
+        print_table("连接器 connectors", ["id", "版本", "依据 assurance", "数据集"], rows)
+
+
+@app.command()
+def show(connector: str, as_json: AsJson = False) -> None:
+    """查看 One connector: each data set with the canonical fields it can give."""
+
+    async def work(services: Services) -> dict[str, list[str]]:
+        if connector not in services.connectors:
+            raise NotFound(what="connector")
+        return {name: sorted(fields) for name, fields in services.connectors[connector].datasets.items()}
+
+    found = run(work)
+    if as_json:
+        print_json({"id": connector, "datasets": found})
+    else:
+        print_table(connector, ["数据集", "字段"], [[name, ", ".join(fields)] for name, fields in found.items()])
+
+
+@app.command()
+def test(
+    connector: Annotated[str, typer.Argument(help="A folder, or a built-in id.")], as_json: AsJson = False
+) -> None:
+    """检验 Run the conformance suite over the connector's fixtures; exit status 1 when anything fails."""
+    results = check(_folder(connector))
+    if as_json:
+        print_json([{"name": r.name, "ok": r.ok, "why": r.why} for r in results])
+    else:
+        rows = [["通过 ok" if r.ok else "失败 failed", r.name, r.why] for r in results]
+        print_table(connector, ["结果", "项 check", "原因 why"], rows)
+    if not all(r.ok for r in results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def fetch(
+    connector: str,
+    uscc: Annotated[str, typer.Option(help="统一社会信用代码")],
+    name: Annotated[str, typer.Option(help="企业名称, where the platform asks for it.")] = "-",
+    dataset: Annotated[list[str] | None, typer.Option(help="Only these data sets.")] = None,
+    months: Annotated[int, typer.Option(min=1, max=120, help="Look-back.")] = 12,
+    as_json: AsJson = False,
+) -> None:
+    """试取 One real call per data set. A developer's tool: no consent is asked for, so it refuses in production."""
+
+    async def work(services: Services) -> list[dict[str, Any]]:
+        if services.settings.production:
+            raise InvalidRequest(at="production", mend="no call without a consent; use a test system")
+        if connector not in services.connectors:
+            raise NotFound(what="connector")
+        held = services.connectors[connector]
+        subject = Subject(parse_uscc(uscc).value, name)
+        first, last = months_back(services.now(), months)
+        found = []
+        for wanted in dataset or held.datasets:
+            if wanted not in held.datasets:
+                raise InvalidRequest(at="dataset", mend=", ".join(held.datasets))
+            progress = Progress()
+            query = Query(subject, wanted, frozenset(CATALOGUE[wanted].fields) & held.datasets[wanted], first, last)
+            deadline = asyncio.get_running_loop().time() + services.settings.limits.deadline_seconds
+            line: dict[str, Any] = {"dataset": wanted}
+            try:
+                reply = await held.fetch(query, OpenGuard(), deadline, progress)
+            except UpstreamError as error:
+                line |= {"outcome": error.code, "details": error.details, "records": []}
+            else:
+                line |= {"outcome": reply.found.value, "records": list(reply.records), "repairs": list(reply.repairs)}
+            found.append(line | {"attempts": progress.attempts, "calls": progress.calls})
+        return found
+
+    found = run(work)
+    if as_json:
+        print_json(found)
+    else:
+        for one in found:
+            say(f"{one['dataset']}: {one['outcome']} ({one['attempts']} attempts, {one['calls']} calls)")
+            write("\n".join(orjson.dumps(row).decode() for row in one["records"]))
+    if not all(one["outcome"] in ("found", "confirmed_absent") for one in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def sign(
+    scheme: Annotated[str, typer.Argument(help=", ".join(sorted(SCHEMES)))],
+    request: Annotated[Path, typer.Option(help="JSON: method, base_url, path, query, body, encode, charset, options.")],
+    credentials: Annotated[Path, typer.Option(help="JSON: secrets by name.")],
+    at: Annotated[str | None, typer.Option(help="Time with offset; now if not given.")] = None,
+    nonce: Annotated[str | None, typer.Option(help="10 to 20 letters or digits; a fresh one if not given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """签名 Show the canonical string (secrets masked) and what the scheme adds to the request."""
+    if scheme not in SCHEMES:
+        raise InvalidRequest(at="scheme", mend=", ".join(sorted(SCHEMES)))
+    try:
+        asked, secrets = orjson.loads(read_file(request)), orjson.loads(read_file(credentials))
+        moment = Moment(time.time() if at is None else datetime.fromisoformat(at).timestamp(), nonce or new_nonce())
+        draft = Draft(
+            method=asked["method"],
+            base_url=asked["base_url"],
+            path=asked["path"],
+            query=tuple((str(k), str(v)) for k, v in asked.get("query", {}).items()),
+            body=asked.get("body"),
+            encode=asked.get("encode", "none"),
+            charset=asked.get("charset", "utf-8"),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InvalidRequest(at="request, credentials or at", mend="see docs/signing.md for the form") from None
+    signer = SCHEMES[scheme].build(asked.get("options", {}), secrets)
+    explained = signer.explain(draft, moment)
+
+    async def no_send(_request: WireRequest) -> WireReply:
+        raise InvalidRequest(at="scheme", mend="this scheme needs a token from the platform: only its text is shown")
+
+    wire = None if scheme == "oauth2-client" else asyncio.run(signer.sign(draft, moment, no_send))
+    headers, parameters = wire.headers if wire else explained.headers, explained.parameters
+    if as_json:
+        print_json({"canonical": explained.canonical, "headers": dict(headers), "parameters": dict(parameters)})
+    else:
+        write(explained.canonical)
+        rows = [["header", *pair] for pair in headers.items()] + [["parameter", *pair] for pair in parameters.items()]
+        print_table(scheme, ["", "name", "value"], rows)

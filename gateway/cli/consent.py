@@ -1,0 +1,114 @@
+"""``xinqiao consent``: grant, list, show, revoke, history."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from consent.consents import ChangeConsent, GrantConsent
+from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say
+from gateway.services import Services
+from schemas.consent import Consent, ConsentGrant, ConsentState
+from schemas.errors import ConsentMissing, InvalidRequest
+
+app = typer.Typer(help="授权 Consents of enterprises.", no_args_is_help=True)
+
+
+def _show(consent: Consent) -> None:
+    print_table(
+        f"授权 {consent.id}",
+        ["项 item", "值 value"],
+        [
+            ["状态 state", consent.state.value],
+            ["企业 enterprise", f"{consent.subject.name} {consent.subject.uscc}"],
+            ["被授权人 grantee", consent.grantee],
+            ["用途 purpose", f"{consent.purpose} ({consent.application})"],
+            ["有效 valid", f"{consent.valid_from} – {consent.valid_to}"],
+            ["已用 uses", f"{consent.uses} / {consent.max_uses or '∞'}"],
+            ["回溯 look-back", f"{consent.lookback_months} months"],
+            ["可信度 assurance", consent.assurance.value],
+            *([f"{s.platform}", f"{s.dataset}: {', '.join(s.fields)}"] for s in consent.scopes),
+        ],
+    )
+
+
+async def _found(services: Services, consent_id: str) -> Consent:
+    consent = await services.evidence.consent(consent_id)
+    if consent is None:
+        raise ConsentMissing
+    return consent
+
+
+@app.command()
+def grant(file: Path, as_json: AsJson = False) -> None:
+    """登记 Register the consent that FILE (JSON, see `xinqiao schema consent-grant`) describes."""
+    try:
+        record = ConsentGrant.model_validate_json(read_file(file))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_context=False, include_url=False)[0]
+        raise InvalidRequest(at=".".join(str(p)[:64] for p in first["loc"]), mend=first["msg"]) from None
+
+    async def work(services: Services) -> Consent:
+        return await services.evidence.submit(GrantConsent(record, actor=record.grantee))
+
+    consent = run(work)
+    print_json(consent.model_dump(mode="json")) if as_json else _show(consent)
+
+
+@app.command("list")
+def list_(
+    lender: Annotated[str | None, typer.Option(help="Only this grantee's.")] = None, as_json: AsJson = False
+) -> None:
+    """列出 List consents."""
+    found = run(lambda services: services.evidence.consents_of(lender))
+    if as_json:
+        print_json([c.model_dump(mode="json") for c in found])
+    else:
+        rows = [
+            [c.id, c.state.value, c.subject.name, c.grantee, c.purpose, f"{c.uses}/{c.max_uses or '∞'}"] for c in found
+        ]
+        print_table("授权 consents", ["id", "状态", "企业", "被授权人", "用途", "已用"], rows)
+
+
+@app.command()
+def show(consent_id: str, as_json: AsJson = False) -> None:
+    """查看 Show one consent."""
+    consent = run(lambda services: _found(services, consent_id))
+    print_json(consent.model_dump(mode="json")) if as_json else _show(consent)
+
+
+@app.command()
+def revoke(
+    consent_id: str,
+    reason: Annotated[str, typer.Option(help="Why; kept in the history.")],
+    as_json: AsJson = False,
+) -> None:
+    """撤回 Withdraw; no call under this consent starts after this command has ended."""
+
+    async def work(services: Services) -> Consent:
+        consent = await _found(services, consent_id)
+        return await services.evidence.submit(
+            ChangeConsent(consent.id, ConsentState.REVOKED, actor=consent.grantee, reason=reason)
+        )
+
+    consent = run(work)
+    if as_json:
+        print_json(consent.model_dump(mode="json"))
+    else:
+        say(f"已撤回 revoked: {consent.id}")
+
+
+@app.command()
+def history(consent_id: str, as_json: AsJson = False) -> None:
+    """历史 Every state, oldest first."""
+
+    async def work(services: Services) -> list[dict[str, object]]:
+        await _found(services, consent_id)
+        return [c.model_dump(mode="json") for c in await services.evidence.consent_history(consent_id)]
+
+    found = run(work)
+    if as_json:
+        print_json(found)
+    else:
+        print_table("状态历史 history", ["状态", "时间", "操作人", "原因"], [list(c.values()) for c in found])

@@ -1,0 +1,136 @@
+"""``xinqiao log``: verify, export, prove, consistency, checkpoint."""
+
+import base64
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from consent.log.merkle import ProofError, verify_consistency
+from consent.log.note import NoteError, Vkey, open_checkpoint
+from consent.log.tiles import export
+from consent.log.verify import main as verify_main
+from consent.reads import LogEntry
+from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say, write
+from gateway.services import Services
+from schemas.errors import InvalidRequest, LogBroken
+
+app = typer.Typer(help="证据日志 The evidence log.", no_args_is_help=True)
+
+
+async def write_export(services: Services, folder: Path) -> None:
+    source = services.evidence.log_source()
+    export(source, folder)
+
+
+@app.command("export")
+def export_(folder: Path) -> None:
+    """导出 Write checkpoint, tiles, entry bundles and key to FOLDER (C2SP tlog-tiles)."""
+    run(lambda services: write_export(services, folder))
+    say(f"已导出 exported: {folder}")
+
+
+@app.command()
+def verify(
+    folder: Annotated[
+        Path | None, typer.Argument(help="An exported folder; the log of the data folder if not given.")
+    ] = None,
+    vkey: Annotated[Path | None, typer.Option(help="The signer's key, from elsewhere.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="An older checkpoint that must be a prefix.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """核验 Recompute every hash and check the signature; exit status 1 when anything does not hold."""
+    options = [*(["--vkey", str(vkey)] if vkey else []), *(["--checkpoint", str(checkpoint)] if checkpoint else [])]
+    options += ["--json"] if as_json else []
+    if folder is not None:
+        raise typer.Exit(verify_main([str(folder), *options]))
+    with tempfile.TemporaryDirectory() as temporary:
+        exported = Path(temporary) / "log"
+        run(lambda services: write_export(services, exported))
+        raise typer.Exit(verify_main([str(exported), *options]))
+
+
+def _texts(proof: Sequence[bytes]) -> list[str]:
+    return [base64.b64encode(node).decode() for node in proof]
+
+
+@app.command()
+def prove(index: int, as_json: AsJson = False) -> None:
+    """包含证明 Inclusion proof of entry INDEX in the current checkpoint."""
+
+    async def work(services: Services) -> tuple[str, list[str]]:
+        evidence = services.evidence
+        if not 0 <= index < evidence.size:
+            raise InvalidRequest(at="index", mend=f"below the log's size {evidence.size}")
+        return await evidence.checkpoint(), _texts(await evidence.inclusion(index, evidence.size))
+
+    text, proof = run(work)
+    if as_json:
+        print_json({"index": index, "checkpoint": text, "proof": proof})
+    else:
+        write("\n".join([text, *proof]))
+
+
+@app.command()
+def consistency(
+    since: Annotated[Path, typer.Option("--from", help="An older checkpoint, a file.")], as_json: AsJson = False
+) -> None:
+    """一致性证明 Proof that the log only grew since the older checkpoint."""
+    older = read_file(since).decode("utf-8", "replace")
+
+    async def work(services: Services) -> tuple[int, str, list[str]]:
+        evidence = services.evidence
+        try:
+            old, _signers = open_checkpoint(older, [Vkey.parse(evidence.vkey)])
+        except NoteError:
+            raise InvalidRequest(at="from", mend="a checkpoint signed by this log's key") from None
+        if not 0 < old.size <= evidence.size:
+            raise LogBroken(at="size", mend="the log is shorter than the older checkpoint: keep both signed heads")
+        proof = await evidence.consistency(old.size, evidence.size)
+        text = await evidence.checkpoint()
+        try:
+            new, _signers = open_checkpoint(text, [Vkey.parse(evidence.vkey)])
+            verify_consistency(old.size, new.size, proof, old.root, new.root)
+        except ProofError:
+            raise LogBroken(at="root", mend="the log was rewritten: keep both signed heads") from None
+        return old.size, text, _texts(proof)
+
+    size, text, proof = run(work)
+    if as_json:
+        print_json({"from": size, "checkpoint": text, "proof": proof})
+    else:
+        write("\n".join([text, *proof]))
+
+
+@app.command()
+def checkpoint() -> None:
+    """检查点 The signed checkpoint."""
+    write(run(lambda services: services.evidence.checkpoint()), end="")
+
+
+@app.command()
+def show(
+    event: Annotated[str | None, typer.Option(help="Only this event, e.g. permit.refused.")] = None,
+    consent_id: Annotated[str | None, typer.Option("--consent", help="Only entries about this consent.")] = None,
+    last: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many, newest last.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """查看 Entries of the log, newest last."""
+
+    async def work(services: Services) -> list[LogEntry]:
+        evidence = services.evidence
+        if consent_id is not None:
+            return await evidence.entries_about(consent_id)
+        # Without a filter the last entries are enough; an event may stand anywhere.
+        return await evidence.entries(0 if event else max(0, evidence.size - last), evidence.size)
+
+    parsed = [(one.index, orjson.loads(one.entry)) for one in run(work)]
+    found = [(index, entry) for index, entry in parsed if event in (None, entry["event"])][-last:]
+    if as_json:
+        print_json([{"index": index, "entry": entry} for index, entry in found])
+    else:
+        rows = [[i, e["time"], e["event"], e.get("actor"), e.get("consent")] for i, e in found]
+        print_table("证据日志 evidence log", ["序号", "时间", "事件", "操作人", "授权"], rows)

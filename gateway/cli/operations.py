@@ -1,0 +1,125 @@
+"""``xinqiao serve``, ``sandbox``, ``keys``, ``config`` and ``schema``."""
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from aiohttp import web
+from connectors.sandbox.faults import FaultsError, read_faults
+from connectors.sandbox.server import PLATFORMS, start_sandbox
+from pydantic import BaseModel
+
+from gateway.app import create_app
+from gateway.cli.shared import AsJson, print_json, print_table, say, settings
+from gateway.keys import create_keys
+from gateway.profile.request import ProfileRequest
+from gateway.telemetry import configure_logging
+from schemas.base import json_schema
+from schemas.consent import Consent, ConsentGrant
+from schemas.errors import ConfigurationError, InvalidRequest
+from schemas.manifest import Manifest
+from schemas.profile import Profile
+from schemas.records import CATALOGUE
+
+keys_app = typer.Typer(help="密钥 The gateway's own keys.", no_args_is_help=True)
+config_app = typer.Typer(help="设置 Settings.", no_args_is_help=True)
+
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "profile": Profile,
+    "profile-request": ProfileRequest,
+    "consent": Consent,
+    "consent-grant": ConsentGrant,
+    "manifest": Manifest,
+    **{name: dataset.model for name, dataset in CATALOGUE.items()},
+}
+
+
+async def until_stopped() -> None:
+    """Return on SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; loopback if not given.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
+) -> None:
+    """网关 Run the gateway."""
+    held = settings()
+    configure_logging()
+
+    async def work() -> None:
+        runner = web.AppRunner(
+            create_app(held), access_log=None, shutdown_timeout=held.limits.shutdown_seconds, handle_signals=False
+        )
+        await runner.setup()
+        site = web.TCPSite(runner, host or held.host, held.port if port is None else port)
+        await site.start()
+        address = runner.addresses[0]
+        say(f"信桥 listening on http://{address[0]}:{address[1]}  (docs: /docs)")
+        try:
+            await until_stopped()
+        finally:
+            await runner.cleanup()
+
+    asyncio.run(work())
+
+
+def sandbox(
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8500,
+    seed: Annotated[int, typer.Option(help="Seed of the invented enterprises.")] = 1,
+    faults: Annotated[Path | None, typer.Option(help="TOML: what is wrong with which platform.")] = None,
+) -> None:
+    """沙箱 Run the simulated platforms (invented enterprises only)."""
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        troubles = read_faults(faults, [kind.id for kind in PLATFORMS]) if faults else None
+    except (FaultsError, OSError) as error:
+        raise ConfigurationError(
+            at="faults", mend=str(error) if isinstance(error, FaultsError) else "no file"
+        ) from None
+
+    async def work() -> None:
+        running = await start_sandbox(port, seed=seed, faults=troubles)
+        say(f"沙箱 simulated platforms on {running.url}  (scenarios: {running.url}/_sandbox/scenarios)")
+        try:
+            await until_stopped()
+        finally:
+            await running.close()
+
+    asyncio.run(work())
+
+
+@keys_app.command("new")
+def keys_new(as_json: AsJson = False) -> None:
+    """生成 Make the keys that are missing; existing keys are never touched."""
+    folder = settings().key_folder
+    made = create_keys(folder)
+    if as_json:
+        print_json({"folder": str(folder), "made": made})
+    else:
+        say(f"{folder}: " + (", ".join(made) or "无缺失 nothing was missing"))
+
+
+@config_app.command("check")
+def config_check(as_json: AsJson = False) -> None:
+    """检查 Read the settings, say what they are; secrets are not shown."""
+    shown = orjson.loads(settings().model_dump_json())
+    if as_json:
+        print_json(shown)
+    else:
+        print_table("设置 settings", ["key", "value"], [[k, orjson.dumps(v).decode()] for k, v in shown.items()])
+
+
+def schema(name: Annotated[str, typer.Argument(help=", ".join(SCHEMAS))]) -> None:
+    """JSON Schema 结构 of what NAME is."""
+    if name not in SCHEMAS:
+        raise InvalidRequest(at="name", mend=", ".join(SCHEMAS))
+    print_json(json_schema(SCHEMAS[name]))

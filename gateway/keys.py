@@ -1,0 +1,97 @@
+"""The gateway's own keys, one file each in one folder, readable by the owner only.
+
+``kek`` wraps the vault's data keys, ``pseudonym`` makes subject pseudonyms, ``log.pem`` signs checkpoints,
+``profile.pem`` profiles and ``token.pem`` access tokens (all three Ed25519). In development missing keys are made;
+in production a missing key is an error, so that a forgotten mount cannot start a second log.
+"""
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from schemas.errors import ConfigurationError
+
+_SYMMETRIC = ("kek", "pseudonym")
+_SIGNING = ("log", "profile", "token")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Keys:
+    kek: bytes
+    pseudonym: bytes
+    log: Ed25519PrivateKey
+    profile: Ed25519PrivateKey
+    token: Ed25519PrivateKey
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Create ``path`` with mode 0600; an existing file is never overwritten."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def new_signing_key_pem() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def create_keys(folder: Path) -> list[str]:
+    """Make the keys that are missing; answers with their file names."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    made = []
+    for name in _SYMMETRIC:
+        if not (folder / name).exists():
+            write_private(folder / name, secrets.token_hex(32).encode() + b"\n")
+            made.append(name)
+    for name in _SIGNING:
+        if not (folder / f"{name}.pem").exists():
+            write_private(folder / f"{name}.pem", new_signing_key_pem())
+            made.append(f"{name}.pem")
+    return made
+
+
+def load_keys(folder: Path, *, create: bool) -> Keys:
+    """Read the keys; ``create`` makes missing ones first. ConfigurationError names the file, never its content."""
+    if create:
+        create_keys(folder)
+    kek, pseudonym = (_symmetric(folder / name) for name in _SYMMETRIC)
+    log, profile, token = (signing_key(folder / f"{name}.pem") for name in _SIGNING)
+    return Keys(kek, pseudonym, log, profile, token)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        raise ConfigurationError(at=f"keys/{path.name}", mend="run `xinqiao keys new`, or mount the key") from None
+
+
+def _symmetric(path: Path) -> bytes:
+    try:
+        key = bytes.fromhex(_read(path).decode("ascii").strip())
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ConfigurationError(at=f"keys/{path.name}", mend="must be 32 bytes as hex")
+    return key
+
+
+def signing_key(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = load_pem_private_key(_read(path), password=None)
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigurationError(at=f"keys/{path.name}", mend="must be an Ed25519 private key in PEM")
+    return key

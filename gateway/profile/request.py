@@ -1,0 +1,231 @@
+"""The way of a profile request: plan, permit, collect, check, assemble, sign, issue, answer (docs/architecture.md)."""
+
+import asyncio
+import base64
+import hashlib
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Annotated
+
+import orjson
+import structlog
+from pydantic import Field, StringConstraints
+
+from connectors.base import Subject
+from consent.permits import CloseFailed, OpenPermit, Permit
+from consent.policy import PermitItem
+from consent.profiles import Issued, IssueProfile, Outcome, RecordEvent, SealedSource, profile_entry
+from gateway.profile.assemble import Request, assemble
+from gateway.profile.collect import Gathered, collect
+from gateway.profile.plan import Plan, plan
+from gateway.services import Services
+from schemas.base import Json, Model, Name, ShortText
+from schemas.dates import month_add
+from schemas.errors import InvalidRequest, NotFound, SubjectMismatch, XinqiaoError
+from schemas.identifiers import parse_uscc
+from schemas.profile import Declared
+from schemas.records import CATALOGUE
+
+log = structlog.get_logger()
+SHANGHAI = timezone(timedelta(hours=8))
+
+
+class PersonAsk(Model):
+    """A person beside the enterprise, by the lender's own reference."""
+
+    role: Name
+    ref: ShortText
+
+
+class SubjectAsk(Model):
+    uscc: ShortText
+    name: ShortText
+    persons: list[PersonAsk] = Field(default_factory=list)
+
+
+class ProfileRequest(Model):
+    """Body of ``POST /v1/profiles``."""
+
+    subject: SubjectAsk
+    consent_id: ShortText
+    purpose: Name
+    datasets: Annotated[list[Name], Field(min_length=1, max_length=len(CATALOGUE))] | None = None
+    """Data sets wanted; all that the consent covers when not given."""
+    months: Annotated[int, Field(ge=1, le=120)] | None = None
+    """Look-back in months, this month included; the consent's own when not given."""
+    max_age: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,3}d$")] | None = None
+    """Older values are marked stale; the policy of each data set when not given."""
+    require: list[Name] | None = None
+    """Data sets without which the profile is not complete; all that were asked for when not given."""
+    declared: Declared | None = None
+    """What the enterprise declared in its application: compared, and never taken for a source's word."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedProfile:
+    """A profile as it was signed, and its place in the log."""
+
+    id: str
+    jws: bytes
+    payload: bytes
+    place: Mapping[str, Json]
+
+    def json_bytes(self) -> bytes:
+        """The payload with ``log`` beside it; the payload's own bytes are not encoded again."""
+        return self.payload[:-1] + b',"log":' + orjson.dumps(self.place) + b"}"
+
+
+async def request_profile(
+    services: Services, lender: str, ask: ProfileRequest, *, body: bytes, idempotency_key: str | None, wait: int | None
+) -> IssuedProfile:
+    """Give ``lender`` the profile it asks for, or raise ConsentError, Idempotency…, StorageUnavailable, InvalidRequest.
+
+    ``body`` is the request as it came: an idempotency key is bound to its digest. ``wait`` shortens the deadline.
+    """
+    evidence, now = services.evidence, services.now()
+    uscc = parse_uscc(ask.subject.uscc).value
+    consent = await evidence.consent(ask.consent_id)
+    if consent is None or consent.grantee != lender:
+        consent = None
+    first, last = months_back(now, ask.months or (consent.lookback_months if consent else 1))
+    offers = {name: connector.datasets for name, connector in services.connectors.items()}
+    planned = plan(consent, ask.datasets, offers, first, last) if consent else None
+    _check_required(ask, planned)
+    profile_id = "p" + secrets.token_hex(15)
+    permit = await evidence.submit(
+        OpenPermit(
+            permit_id="m" + secrets.token_hex(15),
+            lender=lender,
+            idempotency_key=idempotency_key,
+            request_digest=hashlib.sha256(body).digest(),
+            consent_id=ask.consent_id,
+            subject_uscc=uscc,
+            subject_name=ask.subject.name,
+            purpose=ask.purpose,
+            items=tuple(PermitItem(i.platform, i.dataset, i.fields) for i in planned.items) if planned else (),
+            first=first,
+            last=last,
+        )
+    )
+    if permit.replay is not None:
+        return await read_profile(services, permit.replay, lender)
+    assert planned is not None  # noqa: S101 - without a consent the permit was refused
+    try:
+        return await _fetch_and_issue(services, ask, planned, permit, profile_id, uscc, wait)
+    except BaseException as error:
+        code = error.code if isinstance(error, XinqiaoError) else "internal_error"
+        await _close(services, permit, code)
+        raise
+
+
+async def _fetch_and_issue(
+    services: Services,
+    ask: ProfileRequest,
+    planned: Plan,
+    permit: Permit,
+    profile_id: str,
+    uscc: str,
+    wait: int | None,
+) -> IssuedProfile:
+    evidence = services.evidence
+    subject = Subject(uscc, ask.subject.name)
+    seconds = services.settings.limits.deadline_seconds
+    deadline = asyncio.get_running_loop().time() + (min(seconds, wait) if wait else seconds)
+    guard = evidence.guard(permit)
+    gathered = await collect(planned, services.connectors, subject, guard, deadline)
+    entry = profile_entry(profile_id, 1)
+
+    def commit(one: Gathered) -> str:
+        assert one.reply is not None  # noqa: S101 - only what was kept is committed to
+        return permit.key.commitment(entry, f"reply/{one.item.source}", one.reply.raw_digest)
+
+    profile = assemble(
+        Request(
+            profile_id=profile_id,
+            revision=1,
+            subject=subject,
+            consent_id=permit.consent.id,
+            consent_assurance=permit.consent.assurance.value,
+            purpose=ask.purpose,
+            requested_at=permit.granted_at,
+            declared=ask.declared.model_dump(exclude_none=True) if ask.declared else {},
+            max_age=int(ask.max_age[:-1]) if ask.max_age else None,
+            require=frozenset(ask.require) if ask.require is not None else None,
+        ),
+        planned,
+        gathered,
+        services.now(),
+        services.policy,
+        commit,
+    )
+    signed = services.signer.sign(profile)
+    await guard.may_keep()
+    issued = await evidence.submit(
+        IssueProfile(
+            permit_id=permit.id,
+            profile_id=profile_id,
+            revision=1,
+            jws=signed.jws,
+            records=tuple(
+                SealedSource(one.item.platform, one.item.dataset, orjson.dumps(one.reply.records))
+                for one in gathered
+                if one.reply is not None and one.reply.records
+            ),
+            outcomes=tuple(
+                Outcome(s["platform"], s["dataset"], s["state"], s["reason"], s["commitment"])
+                for s in profile["sources"]
+            ),
+        )
+    )
+    for source in profile["sources"]:
+        services.metrics.sources.labels(source["platform"], source["dataset"], source["state"]).inc()
+    for one in gathered:
+        if one.reply is not None and one.reply.drift:
+            services.metrics.drift.labels(one.item.platform, one.item.dataset).inc(sum(one.reply.drift.values()))
+        if isinstance(one.error, SubjectMismatch):
+            log.warning("subject_mismatch", platform=one.item.platform, dataset=one.item.dataset, profile_id=profile_id)
+    return IssuedProfile(profile_id, signed.jws, signed.payload, _place(issued))
+
+
+def _place(issued: Issued) -> dict[str, Json]:
+    return {"index": issued.index, "checkpoint": issued.checkpoint, "proof": list(issued.proof)}
+
+
+async def _close(services: Services, permit: Permit, code: str) -> None:
+    """End the permit of a request that failed; where even that cannot be written, the sweep does it later."""
+    with suppress(XinqiaoError):
+        await asyncio.shield(services.evidence.submit(CloseFailed(permit.id, code)))
+
+
+async def read_profile(services: Services, profile_id: str, lender: str | None) -> IssuedProfile:
+    """An issued profile, with a proof for the checkpoint of its own commit's time or later. The reading is logged.
+
+    ``lender`` None is the operator at the command line. Raises NotFound, also for another lender's.
+    """
+    evidence = services.evidence
+    held = await evidence.profile(profile_id)
+    if held is None or (lender is not None and held.lender != lender):
+        raise NotFound(what="profile")
+    await evidence.submit(
+        RecordEvent(
+            "profile.read", lender or "operator", held.consent_id, None, {"profile": held.id, "revision": held.revision}
+        )
+    )
+    where = await evidence.place(held.log_index)
+    payload = base64.urlsafe_b64decode((part := held.jws.split(b".")[1]) + b"=" * (-len(part) % 4))
+    return IssuedProfile(held.id, held.jws, payload, _place(where))
+
+
+def months_back(now: datetime, months: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The last ``months`` months, the present one included, as platforms in Shanghai count them."""
+    local = now.astimezone(SHANGHAI)
+    last = (local.year, local.month)
+    return month_add(last, 1 - months), last
+
+
+def _check_required(ask: ProfileRequest, planned: Plan | None) -> None:
+    if ask.require is not None and planned is not None and not set(ask.require) <= planned.asked:
+        raise InvalidRequest(at="require", mend="only data sets that are asked for")

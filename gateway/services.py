@@ -1,0 +1,85 @@
+"""What the routes and the command line work with, opened and closed in one place."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiohttp import web
+from connectors.registry import load_connectors
+
+from connectors.base import Connector
+from connectors.transport import AioTransport
+from consent.evidence import Evidence, open_evidence
+from gateway.keys import Keys, load_keys
+from gateway.profile.policy import CheckPolicy
+from gateway.profile.sign import ProfileSigner
+from gateway.settings import Settings
+from gateway.telemetry import Metrics
+
+Now = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: Settings
+    keys: Keys
+    evidence: Evidence
+    connectors: Mapping[str, Connector]
+    signer: ProfileSigner
+    metrics: Metrics
+    now: Now
+    policy: CheckPolicy
+
+
+SERVICES = web.AppKey("services", Services)
+
+
+def database_path(settings: Settings) -> Path:
+    return settings.data / "xinqiao.sqlite"
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, *, now: Now = utc_now, metrics: Metrics | None = None
+) -> AsyncIterator[Services]:
+    """Keys, evidence and connectors of one gateway. Raises ConfigurationError, ManifestError or LogBroken."""
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys = load_keys(settings.key_folder, create=not settings.production)
+    transport = AioTransport(allowed_private=settings.allow_private)
+    try:
+        connectors = load_connectors(
+            folders=settings.connectors,
+            allow=settings.allow_connectors,
+            platforms={
+                name: (p.enabled, p.base_url, {k: v.get_secret_value() for k, v in p.credentials.items()})
+                for name, p in settings.platforms.items()
+            },
+            transport=transport,
+        )
+        async with open_evidence(
+            database_path(settings),
+            kek=keys.kek,
+            pseudonym_key=keys.pseudonym,
+            log_key=keys.log,
+            origin=settings.origin,
+            permit_seconds=settings.limits.permit_seconds,
+            clock=now,
+        ) as evidence:
+            yield Services(
+                settings,
+                keys,
+                evidence,
+                connectors,
+                ProfileSigner(keys.profile),
+                metrics or Metrics(),
+                now,
+                CheckPolicy(),
+            )
+    finally:
+        await transport.close()

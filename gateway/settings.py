@@ -1,0 +1,120 @@
+"""Settings: one TOML file (``--config`` or XINQIAO_CONFIG) under ``XINQIAO_…`` variables, which win.
+
+Nested names take two underscores: ``XINQIAO_LIMITS__DEADLINE_SECONDS=6``. Secrets of platforms are better given
+as a variable: ``XINQIAO_PLATFORMS='{"sh-tax": {"credentials": {"app_id": "…"}}}'``; the two are merged.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from schemas.base import Name, ShortText
+from schemas.errors import ConfigurationError
+
+DEFAULT_DATA = Path(".xinqiao")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Lender(_Part):
+    """A client of the gateway. ``jwks`` holds the public keys its ``private_key_jwt`` assertions are signed with."""
+
+    name: ShortText
+    jwks: dict[str, Any]
+
+
+class Platform(_Part):
+    """How one connector is reached here. Credentials are by the names that its manifest asks for."""
+
+    enabled: bool = True
+    base_url: str | None = None
+    credentials: dict[str, SecretStr] = Field(default_factory=dict)
+
+
+class Limits(_Part):
+    body_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024
+    """Largest request body that is read."""
+    deadline_seconds: Annotated[float, Field(gt=0, le=180)] = 8.0
+    """How long sources may take before a profile is made of what has come."""
+    shutdown_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
+    token_seconds: Annotated[int, Field(ge=60, le=3600)] = 600
+    """Life of an access token."""
+    permit_seconds: Annotated[int, Field(ge=10, le=86400)] = 600
+    """How long a permit may stay open before the sweep closes it as outcome unknown."""
+
+
+class Settings(BaseSettings):
+    """Every setting, its default and its meaning; docs/settings.md is held against this class by a test."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="XINQIAO_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    data: Path = DEFAULT_DATA
+    """Folder of the embedded database."""
+    keys: Path | None = None
+    """Folder of the gateway's own keys; ``data/keys`` in development. Production refuses keys inside ``data``."""
+    production: bool = False
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8400
+    origin: ShortText = "xinqiao.invalid/evidence"
+    """Origin line of the evidence log, fixed when the log is created."""
+    issuer: str = "https://xinqiao.invalid"
+    """``iss`` of access tokens and profiles; the token endpoint is ``issuer/oauth/token``."""
+    lenders: dict[Name, Lender] = Field(default_factory=dict)
+    platforms: dict[Name, Platform] = Field(default_factory=dict)
+    connectors: list[Path] = Field(default_factory=list)
+    """Folders of connectors from outside the catalogue."""
+    allow_connectors: list[Name] | None = None
+    """The only connectors to load; all of the catalogue when not given."""
+    allow_private: list[str] = Field(default_factory=list)
+    """``host:port`` of platforms on addresses that are not public, such as a simulator on loopback."""
+    limits: Limits = Limits()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 — the library calls by these names
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        config = os.environ.get("XINQIAO_CONFIG")
+        toml = (TomlConfigSettingsSource(settings_cls, toml_file=config),) if config else ()
+        return init_settings, env_settings, *toml
+
+    @property
+    def key_folder(self) -> Path:
+        return self.keys if self.keys is not None else self.data / "keys"
+
+
+def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
+    """Settings from ``config`` (else XINQIAO_CONFIG) and the environment; ConfigurationError names the bad key."""
+    given = {k: v for k, v in overrides.items() if v is not None}
+    before = os.environ.get("XINQIAO_CONFIG")
+    if config is not None:
+        if not config.is_file():
+            raise ConfigurationError(at="config", mend="the file does not exist")
+        os.environ["XINQIAO_CONFIG"] = str(config)
+    try:
+        settings = Settings(**given)
+    except ValidationError as err:
+        first = err.errors(include_input=False, include_context=False, include_url=False)[0]
+        at = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(at=at, mend=first["msg"]) from None
+    except ValueError:
+        raise ConfigurationError(at="config", mend="not a TOML file") from None
+    finally:
+        if config is not None:
+            os.environ.pop("XINQIAO_CONFIG", None)
+            if before is not None:
+                os.environ["XINQIAO_CONFIG"] = before
+    if settings.production and settings.key_folder.resolve().is_relative_to(settings.data.resolve()):
+        raise ConfigurationError(at="keys", mend="in production the keys must not lie inside the data folder")
+    return settings

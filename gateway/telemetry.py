@@ -1,0 +1,100 @@
+"""Logs and metrics. One JSON line per request; no personal data, secret or raw exception in either.
+
+The log takes only the keys that are listed here: a value under another key is dropped and counted, so that a careless
+``log.info("…", body=…)`` cannot leak. What remains is swept for things that look like identifiers or credentials.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import orjson
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+ALLOWED = frozenset(
+    {
+        "event", "level", "timestamp", "request_id", "method", "route", "status", "code", "duration_ms", "lender",
+        "consent_id", "profile_id", "permit_id", "platform", "dataset", "state", "reason", "attempts", "where",
+        "host", "port", "size", "index", "version", "count", "error_type", "connectors", "dropped_keys",
+    }
+)  # fmt: skip
+_LONGEST = 300
+# USCC and resident ids, mobile numbers, bank cards, bearer tokens and JWTs.
+_SUSPECT = re.compile(
+    r"(?<![0-9A-Za-z])(?:[0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}|[0-9]{17}[0-9Xx]|[0-9]{15,19}"
+    r"|1[3-9][0-9]{9})(?![0-9A-Za-z])|eyJ[A-Za-z0-9_-]{8,}\S*|(?i:bearer\s+\S+)"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\u200b-\u200f\ufeff]")
+
+EventDict = MutableMapping[str, Any]
+
+
+def redact(_logger: object, _name: str, event: EventDict) -> EventDict:
+    """Keep only the listed keys; mask what looks like an identifier or a credential; no control characters."""
+    dropped = [key for key in event if key not in ALLOWED]
+    kept: EventDict = {key: _clean(value) for key, value in event.items() if key in ALLOWED}
+    if dropped:
+        kept["dropped_keys"] = len(dropped)
+    return kept
+
+
+def _clean(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return _SUSPECT.sub("***", _CONTROL.sub("?", str(value)[:_LONGEST]))
+
+
+def _render(_logger: object, _name: str, event: EventDict) -> str:
+    return orjson.dumps(event).decode()
+
+
+def configure_logging(stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """Called once by the command line; a library or a test that does not call it keeps its own logging."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            redact,
+            _render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # Libraries log through the standard module; what they say may hold URLs or values, so only the fact is kept.
+    logging.basicConfig(handlers=[_Foreign()], level=logging.WARNING, force=True)
+
+
+class _Foreign(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+        structlog.get_logger().warning("library_message", where=record.name, error_type=kind)
+
+
+class Metrics:
+    """The gateway's metrics, in a registry of their own so that several applications fit in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter("xinqiao_requests", "HTTP requests", ["route", "status"], registry=self.registry)
+        self.duration = Histogram(
+            "xinqiao_request_seconds",
+            "Time to answer",
+            ["route"],
+            buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
+            registry=self.registry,
+        )
+        self.sources = Counter(
+            "xinqiao_sources", "Outcomes of sources", ["platform", "dataset", "state"], registry=self.registry
+        )
+        self.refusals = Counter("xinqiao_refusals", "Refused consents", ["code"], registry=self.registry)
+        self.drift = Counter(
+            "xinqiao_schema_drift", "Unknown fields seen in replies", ["platform", "dataset"], registry=self.registry
+        )
+        self.log_writable = Gauge(
+            "xinqiao_log_writable", "1 while the evidence log takes entries", registry=self.registry
+        )
+        self.log_size = Gauge("xinqiao_log_entries", "Entries in the evidence log", registry=self.registry)
