@@ -26,7 +26,8 @@ _SHANGHAI = timedelta(hours=8)  # without daylight saving since 1991, so «today
 @dataclass(frozen=True, slots=True)
 class Request:
     """What was asked, and under which consent: the profile's head. ``declared`` has the shape of
-    schemas.profile.Declared, without the keys that were not declared. ``max_age`` is in days."""
+    schemas.profile.Declared, without the keys that were not declared. ``max_age`` is in days; ``require`` names the
+    data sets without which the profile is not complete (None: all that were asked for)."""
 
     profile_id: str
     revision: int
@@ -37,6 +38,7 @@ class Request:
     requested_at: datetime
     declared: Mapping[str, Json] = field(default_factory=dict)
     max_age: int | None = None
+    require: frozenset[str] | None = None
 
 
 def assemble(
@@ -72,7 +74,7 @@ def assemble(
         "declared": dict(request.declared) or None,
         "requested_at": utc_text(request.requested_at),
         "issued_at": utc_text(issued_at),
-        "completeness": _completeness(plan, sections),
+        "completeness": _completeness(plan, sections, request.require),
         "sections": sections,
         "findings": checked.findings,
         "indicators": indicators(given, numbers, checked.doubtful),
@@ -152,8 +154,9 @@ def _section(
     }
 
 
-def _completeness(plan: Plan, sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    answered = [name for name in plan.asked if sections[name]["state"] in ANSWERED]
+def _completeness(
+    plan: Plan, sections: Mapping[str, Mapping[str, Any]], require: frozenset[str] | None
+) -> dict[str, Any]:
     missing = {
         name: section["reason"] or section["state"]
         for name, section in sections.items()
@@ -161,8 +164,8 @@ def _completeness(plan: Plan, sections: Mapping[str, Mapping[str, Any]]) -> dict
     }
     return {
         "asked": len(plan.asked),
-        "answered": len(answered),
-        "complete": not missing,
+        "answered": len(plan.asked) - len(missing),
+        "complete": missing.keys().isdisjoint(plan.asked if require is None else require),
         "missing": missing,
     }
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from gateway.profile.material import Material, month_text
-from gateway.profile.measures import Figures, period_text
+from gateway.profile.measures import Figures, period_text, sum_of
 from gateway.profile.normalise import last_full_year, latest
 from schemas.amounts import decimal_text
 from schemas.size import enterprise_size
@@ -81,8 +81,9 @@ def _size(given: Input) -> Derived | Unknown:
     for measure in ("staff", "insured"):
         if measure in figures.heads:
             heads = figures.heads[measure][0]
-            staff, ref = heads.months[max(heads.months)]
-            sources.append(ref)
+            newest = max(heads.months)
+            staff = heads.months[newest][0]
+            sources.append(heads.ref(newest))
             break
     for flow_name in ("report", "vat"):
         if flow_name in given.doubtful or flow_name not in figures.flows:
@@ -103,12 +104,12 @@ def _size(given: Input) -> Derived | Unknown:
 def _staff_trend(given: Input) -> Derived | Unknown:
     if "insured" not in given.figures.heads:
         return "参保人数"
-    months = given.figures.heads["insured"][0].months
-    last = max(months)
+    heads = given.figures.heads["insured"][0]
+    months, last = heads.months, max(heads.months)
     if last - 12 not in months or months[last - 12][0] == 0:
         return "十二个月前的参保人数"
-    (now, ref), (before, ref_before) = months[last], months[last - 12]
-    return Derived(_ratio(Decimal(now) / before - 1), period_text(last - 12, last), (ref_before, ref))
+    change = Decimal(months[last][0]) / months[last - 12][0] - 1
+    return Derived(_ratio(change), period_text(last - 12, last), (heads.ref(last - 12), heads.ref(last)))
 
 
 def _insured_months(given: Input) -> Derived | Unknown:
@@ -127,14 +128,13 @@ def _fund_coverage(given: Input) -> Derived | Unknown:
         return "参保人数"
     if "fund" not in heads:
         return "公积金缴存人数"
-    insured, fund = heads["insured"][0].months, heads["fund"][0].months
-    common = [month for month in insured.keys() & fund.keys() if insured[month][0]]
+    insured, fund = heads["insured"][0], heads["fund"][0]
+    common = [month for month in insured.months.keys() & fund.months.keys() if insured.months[month][0]]
     if not common:
         return "共同月份"
     month = max(common)
-    return Derived(
-        _ratio(Decimal(fund[month][0]) / insured[month][0]), month_text(month), (fund[month][1], insured[month][1])
-    )
+    ratio = Decimal(fund.months[month][0]) / insured.months[month][0]
+    return Derived(_ratio(ratio), month_text(month), (fund.ref(month), insured.ref(month)))
 
 
 def _revenue_trend(given: Input) -> Derived | Unknown:
@@ -142,7 +142,7 @@ def _revenue_trend(given: Input) -> Derived | Unknown:
         return "计量单位"
     if "vat" in given.figures.flows:
         flow = given.figures.flows["vat"][0]
-        end = flow.latest_end()
+        end = flow.last
         now, before = flow.total(end - 11, end), flow.total(end - 23, end - 12)
         if now is not None and before:
             return Derived(_ratio(now / before - 1), period_text(end - 23, end), (flow.answer.source,))
@@ -155,7 +155,7 @@ def _tax_burden(given: Input) -> Derived | Unknown:
     flows = given.figures.flows
     if "vat" in flows and "vat_payable" in flows:
         sales, payable = flows["vat"][0], flows["vat_payable"][0]
-        end = sales.latest_end()
+        end = sales.last
         sold, paid = sales.total(end - 11, end), payable.total(end - 11, end)
         if sold and paid is not None:
             return Derived(_ratio(paid / sold), period_text(end - 11, end), (sales.answer.source,))
@@ -172,9 +172,10 @@ def _encumbrance(given: Input) -> Derived | Unknown:
     ):
         answers = given.material.of(dataset)
         rows = [row for row in answers[0].rows if row.get("current") is not False] if answers else []
-        if not answers or not answers[0].whole or not all(field in row for row in rows):
+        total = sum_of(rows, field) if answers and answers[0].whole else None
+        if total is None:
             return missing
-        totals.append((sum((Decimal(str(row[field])) for row in rows), Decimal(0)), answers[0].source))
+        totals.append((total, answers[0].source))
     (assessed, estate), (secured, mortgages) = totals
     return Derived(_ratio(secured / assessed), None, (mortgages, estate)) if assessed else "完整的不动产评估价值"
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import NamedTuple
 
 from connectors.base import Found, Row
@@ -27,6 +28,7 @@ RANK: Mapping[State, int] = {
 }
 """Strongest first: several sources of one section show the strongest state."""
 
+_PLACE = {name: place for place, name in enumerate(CATALOGUE)}
 MONTHLY = ("social_insurance", "provident_fund")
 """Data sets that have a row for every month, so that a month missing between two others is a gap."""
 
@@ -59,6 +61,8 @@ class Material(NamedTuple):
     uscc: str
     name: str
     former: tuple[str, ...]
+    known: tuple[str, ...]
+    """Registered and former names: a source that uses one of them means this enterprise too."""
     declared: Mapping[str, Json]
     today: date
     asked: frozenset[str]
@@ -68,6 +72,7 @@ class Material(NamedTuple):
         return self.answers.get(dataset, ())
 
 
+@lru_cache(4096)
 def month_number(text: str) -> int:
     """``2026-09`` or a day in it as months since year 0, so that months can be counted."""
     return int(text[:4]) * 12 + int(text[5:7]) - 1
@@ -78,10 +83,9 @@ def month_text(number: int) -> str:
 
 
 def inner_gaps(rows: Sequence[Row]) -> tuple[str, ...]:
-    months = {row["month"] for row in rows if "month" in row}
-    if len(months) < 2:
+    numbers = {month_number(str(month)) for month in {row.get("month") for row in rows} if month is not None}
+    if len(numbers) < 2:
         return ()
-    numbers = {month_number(str(month)) for month in months}
     low, high = min(numbers), max(numbers)
     if high - low + 1 == len(numbers):
         return ()
@@ -117,9 +121,8 @@ class SourceState(NamedTuple):
 
 def states(gathered: Sequence[Gathered], policy: CheckPolicy, max_age: int | None, today: date) -> list[SourceState]:
     """Each source's state, in catalogue order, then by platform: never in order of arrival."""
-    order = {name: number for number, name in enumerate(CATALOGUE)}
     result = []
-    for one in sorted(gathered, key=lambda g: (order[g.item.dataset], g.item.platform)):
+    for one in sorted(gathered, key=lambda g: (_PLACE[g.item.dataset], g.item.platform)):
         gaps = inner_gaps(one.reply.records) if one.reply and one.item.dataset in MONTHLY else ()
         limit = policy.fresh_for(one.item.dataset, max_age)
         result.append(SourceState(one, *state_of(one, gaps, limit, today), gaps))
@@ -146,9 +149,12 @@ def material(
         if len(several) > 1:
             several.sort(key=lambda a: (RANK[a.state], -(a.as_of or date.min).toordinal(), a.platform))
     former: list[str] = []
+    registered: list[str] = []
     for registration in answers.get("registration", ()):
         for row in registration.rows:
             names = row.get("former_names")
             former += [str(n) for n in names] if isinstance(names, list) else []
+            registered += [str(row["name"])] if "name" in row else []
     ordered = {dataset: tuple(several) for dataset, several in answers.items()}
-    return Material(uscc, name, tuple(former), declared, today, asked, ordered)
+    known = (*registered, *former)
+    return Material(uscc, name, tuple(former), known, declared, today, asked, ordered)

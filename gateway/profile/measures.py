@@ -3,7 +3,7 @@
 A figure that a record lacks is unknown: the month or span is left out, it is never taken for zero.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -15,26 +15,38 @@ Span = tuple[int, int]
 
 
 class Heads(NamedTuple):
-    """Persons by month, each with the reference of the (first) record it came from."""
+    """Persons by month, each with the number of the (first) record it came from."""
 
     measure: str
     answer: Answer
-    months: dict[int, tuple[int, str]]
+    months: dict[int, tuple[int, int]]
+
+    def ref(self, month: int) -> str:
+        return self.answer.ref(self.months[month][1])
 
 
 class Flow(NamedTuple):
-    """Amounts in 元 by span of months; ``starts`` finds the spans that begin in a month, shortest first."""
+    """Amounts in 元 by span of months, each with the number of the (first) record it came from.
+
+    ``starts`` gives the ends of the spans that begin in a month, the nearest first; ``last`` is the last month;
+    ``totals`` keeps what was added up before.
+    """
 
     measure: str
     answer: Answer
-    spans: dict[Span, tuple[Decimal, str]]
+    spans: dict[Span, tuple[Decimal, int]]
     starts: dict[int, list[int]]
+    last: int
+    totals: dict[Span, Decimal | None]
 
     def total(self, first: int, last: int) -> Decimal | None:
         """The amount of exactly these months; None where the spans do not tile them."""
-        whole = self.spans.get((first, last))
-        if whole is not None:
-            return whole[0]
+        span = first, last
+        if span not in self.totals:
+            self.totals[span] = self.spans[span][0] if span in self.spans else self._sum(first, last)
+        return self.totals[span]
+
+    def _sum(self, first: int, last: int) -> Decimal | None:
         result, month = Decimal(0), first
         while month <= last:
             ends = self.starts.get(month)
@@ -44,54 +56,70 @@ class Flow(NamedTuple):
             month = ends[0] + 1
         return result
 
-    def latest_end(self) -> int:
-        return max(end for _, end in self.spans)
+    def ref(self, span: Span) -> str:
+        """The one record of the span, or the source where several records add up to it."""
+        return self.answer.ref(self.spans[span][1]) if span in self.spans else self.answer.source
 
 
 class Figures(NamedTuple):
     """Every measure with its series, the source to go by first; a measure without data is not in it."""
 
-    heads: Mapping[str, tuple[Heads, ...]]
-    flows: Mapping[str, tuple[Flow, ...]]
+    heads: Mapping[str, Sequence[Heads]]
+    flows: Mapping[str, Sequence[Flow]]
 
-    def without_empty(self) -> "Figures":
-        return Figures(
-            {name: several for name, several in self.heads.items() if several},
-            {name: several for name, several in self.flows.items() if several},
-        )
+
+def sum_of(rows: Sequence[Row], field: str) -> Decimal | None:
+    """The sum of a decimal field; None where any row lacks it. Over no rows it is zero."""
+    amounts = [Decimal(str(row[field])) for row in rows if field in row]
+    return sum(amounts, Decimal(0)) if len(amounts) == len(rows) else None
 
 
 def period_text(first: int, last: int) -> str:
     return month_text(first) if first == last else f"{month_text(first)}..{month_text(last)}"
 
 
-def current_returns(rows: Iterable[Row], tax: str) -> dict[Span, tuple[Row, int]]:
-    """Returns of one tax by span: void ones dropped, a correction in the place of what it corrects."""
-    best: dict[Span, tuple[tuple[bool, str, str], Row, int]] = {}
+Returns = dict[str, dict[Span, tuple[Row, int]]]
+
+
+def current_returns(rows: Sequence[Row]) -> Returns:
+    """Returns by tax and span: void ones dropped, a correction in the place of what it corrects."""
+    result: Returns = {}
     for number, row in enumerate(rows):
-        if row.get("tax") != tax or row.get("void") is True or "period_from" not in row or "period_to" not in row:
+        start, end = row.get("period_from"), row.get("period_to")
+        if row.get("void") is True or start is None or end is None:
             continue
-        span = month_number(str(row["period_from"])), month_number(str(row["period_to"]))
-        # The sales only settle a tie, so that the order of rows cannot.
-        rank = (row.get("correction") is True, str(row.get("filed_on", "")), str(row.get("sales", "")))
-        if span[0] <= span[1] and (span not in best or best[span][0] < rank):
-            best[span] = rank, row, number
-    return {span: (row, number) for span, (_, row, number) in best.items()}
+        span = month_number(str(start)), month_number(str(end))
+        if span[0] > span[1]:
+            continue
+        spans = result.setdefault(str(row.get("tax")), {})
+        before = spans.get(span)
+        if before is None or _supersedes(row, before[0]):
+            spans[span] = row, number
+    return result
 
 
-def _flow(measure: str, answer: Answer, spans: dict[Span, tuple[Decimal, str]]) -> Flow:
+def _supersedes(row: Row, before: Row) -> bool:
+    """A correction, else the one filed later; the sales only settle a tie, so that the order of rows cannot."""
+    new, old = (
+        (one.get("correction") is True, str(one.get("filed_on", "")), str(one.get("sales", "")))
+        for one in (row, before)
+    )
+    return new > old
+
+
+def _flow(measure: str, answer: Answer, spans: dict[Span, tuple[Decimal, int]]) -> Flow:
     starts: dict[int, list[int]] = {}
     for first, last in sorted(spans):
         starts.setdefault(first, []).append(last)
-    return Flow(measure, answer, spans, starts)
+    return Flow(measure, answer, spans, starts, max(last for _, last in spans), {})
 
 
-def _monthly_sums(answer: Answer, field: str, **where: str) -> dict[int, tuple[int, str]]:
-    """Counts per month over the rows that match; several accounts of one month add up."""
-    sums: dict[int, tuple[int, str]] = {}
+def _monthly_sums(answer: Answer, field: str, kind: str | None = None) -> dict[int, tuple[int, int]]:
+    """Counts per month over the rows of the kind; several accounts of one month add up."""
+    sums: dict[int, tuple[int, int]] = {}
     unknown: set[int] = set()
     for number, row in enumerate(answer.rows):
-        if "month" not in row or any(row.get(key) != value for key, value in where.items()):
+        if "month" not in row or row.get("kind") != kind:
             continue
         month, count = month_number(str(row["month"])), row.get(field)
         if not isinstance(count, int):
@@ -99,79 +127,94 @@ def _monthly_sums(answer: Answer, field: str, **where: str) -> dict[int, tuple[i
         elif month in sums:
             sums[month] = sums[month][0] + count, sums[month][1]
         else:
-            sums[month] = count, answer.ref(number)
-    return {month: pair for month, pair in sums.items() if month not in unknown}
+            sums[month] = count, number
+    for month in unknown:
+        sums.pop(month, None)
+    return sums
 
 
-def _return_heads(answer: Answer) -> dict[int, tuple[int, str]]:
+def _return_heads(returns: Returns) -> dict[int, tuple[int, int]]:
     return {
-        last: (persons, answer.ref(number))
-        for (first, last), (row, number) in current_returns(answer.rows, "individual_income_tax").items()
+        last: (persons, number)
+        for (first, last), (row, number) in returns.get("individual_income_tax", {}).items()
         if first == last and isinstance(persons := row.get("persons"), int)
     }
 
 
-def _report_heads(answer: Answer, field: str) -> dict[int, tuple[int, str]]:
+def _report_heads(answer: Answer, field: str) -> dict[int, tuple[int, int]]:
     return {
-        year * 12 + 11: (count, answer.ref(number))
+        year * 12 + 11: (count, number)
         for number, row in enumerate(answer.rows)
         if isinstance(year := row.get("year"), int) and isinstance(count := row.get(field), int)
     }
 
 
-def _report_revenue(answer: Answer) -> dict[Span, tuple[Decimal, str]]:
+def _report_revenue(answer: Answer) -> dict[Span, tuple[Decimal, int]]:
     return {
-        (year * 12, year * 12 + 11): (Decimal(str(row["revenue"])), answer.ref(number))
+        (year * 12, year * 12 + 11): (Decimal(str(row["revenue"])), number)
         for number, row in enumerate(answer.rows)
         if isinstance(year := row.get("year"), int) and "revenue" in row
     }
 
 
-def _return_amounts(answer: Answer, tax: str, field: str) -> dict[Span, tuple[Decimal, str]]:
+def _return_amounts(returns: Returns, tax: str, field: str) -> dict[Span, tuple[Decimal, int]]:
     return {
-        span: (Decimal(str(row[field])), answer.ref(number))
-        for span, (row, number) in current_returns(answer.rows, tax).items()
-        if field in row
+        span: (Decimal(str(row[field])), number) for span, (row, number) in returns.get(tax, {}).items() if field in row
     }
 
 
-def _net_invoices(answer: Answer, direction: str) -> dict[Span, tuple[Decimal, str]]:
-    spans: dict[Span, tuple[Decimal, str]] = {}
-    unknown: set[Span] = set()
+def _net_invoices(answer: Answer) -> dict[str, dict[Span, tuple[Decimal, int]]]:
+    """Net amounts by direction and month; a month in which a row lacks either amount is unknown."""
+    result: dict[str, dict[Span, tuple[Decimal, int]]] = {}
+    unknown: set[tuple[str, Span]] = set()
     for number, row in enumerate(answer.rows):
-        if row.get("direction") != direction or "month" not in row:
+        if "month" not in row:
             continue
-        month = month_number(str(row["month"]))
-        span = month, month
-        if "amount" not in row or "red_amount" not in row:
-            unknown.add(span)
+        direction, month = str(row.get("direction")), month_number(str(row["month"]))
+        span, amount, red = (month, month), row.get("amount"), row.get("red_amount")
+        if amount is None or red is None:
+            unknown.add((direction, span))
             continue
-        net = Decimal(str(row["amount"])) - Decimal(str(row["red_amount"]))
+        net = Decimal(str(amount)) - Decimal(str(red))
+        spans = result.setdefault(direction, {})
         before = spans.get(span)
-        spans[span] = (net, answer.ref(number)) if before is None else (before[0] + net, before[1])
-    return {span: pair for span, pair in spans.items() if span not in unknown}
+        spans[span] = (net, number) if before is None else (before[0] + net, before[1])
+    for direction, span in unknown:
+        result.get(direction, {}).pop(span, None)
+    return result
 
 
 def figures(material: Material) -> Figures:
-    heads = {
-        "insured": [(a, _monthly_sums(a, "persons", kind="pension")) for a in material.of("social_insurance")],
-        "fund": [(a, _monthly_sums(a, "persons")) for a in material.of("provident_fund")],
-        "staff": [(a, _report_heads(a, "staff")) for a in material.of("annual_report")],
-        "insured_reported": [(a, _report_heads(a, "insured_staff")) for a in material.of("annual_report")],
-        "income_tax_persons": [(a, _return_heads(a)) for a in material.of("tax_returns")],
-    }
-    flows = {
-        "vat": [(a, _return_amounts(a, "vat", "sales")) for a in material.of("tax_returns")],
-        "vat_payable": [(a, _return_amounts(a, "vat", "payable")) for a in material.of("tax_returns")],
-        "income_tax": [(a, _return_amounts(a, "income_tax", "sales")) for a in material.of("tax_returns")],
-        "invoices": [(a, _net_invoices(a, "sales")) for a in material.of("invoices")],
-        "purchases": [(a, _net_invoices(a, "purchases")) for a in material.of("invoices")],
-        "report": [(a, _report_revenue(a)) for a in material.of("annual_report")],
-    }
-    return Figures(
-        {name: tuple(Heads(name, a, m) for a, m in every if m) for name, every in heads.items()},
-        {name: tuple(_flow(name, a, s) for a, s in every if s) for name, every in flows.items()},
-    ).without_empty()
+    heads: dict[str, list[Heads]] = {}
+    flows: dict[str, list[Flow]] = {}
+
+    def head(measure: str, answer: Answer, months: dict[int, tuple[int, int]]) -> None:
+        if months:
+            heads.setdefault(measure, []).append(Heads(measure, answer, months))
+
+    def flow(measure: str, answer: Answer, spans: dict[Span, tuple[Decimal, int]]) -> None:
+        if spans:
+            flows.setdefault(measure, []).append(_flow(measure, answer, spans))
+
+    for answer in material.of("social_insurance"):
+        head("insured", answer, _monthly_sums(answer, "persons", kind="pension"))
+    for answer in material.of("provident_fund"):
+        head("fund", answer, _monthly_sums(answer, "persons"))
+    for answer in material.of("annual_report"):
+        head("staff", answer, _report_heads(answer, "staff"))
+        head("insured_reported", answer, _report_heads(answer, "insured_staff"))
+        flow("report", answer, _report_revenue(answer))
+    for answer in material.of("tax_returns"):
+        returns = current_returns(answer.rows)
+        head("income_tax_persons", answer, _return_heads(returns))
+        flow("vat", answer, _return_amounts(returns, "vat", "sales"))
+        flow("vat_payable", answer, _return_amounts(returns, "vat", "payable"))
+        flow("income_tax", answer, _return_amounts(returns, "income_tax", "sales"))
+    for answer in material.of("invoices"):
+        net = _net_invoices(answer)
+        flow("invoices", answer, net.get("sales", {}))
+        flow("purchases", answer, net.get("purchases", {}))
+    return Figures(heads, flows)
 
 
 class Common(NamedTuple):

@@ -5,13 +5,13 @@ total is given only where the source holds nothing back and every record it runs
 known is left out. A total names its whole source, a single figure its record.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from connectors.base import Row
 from gateway.profile.material import Answer, Material, month_text
-from gateway.profile.measures import Figures, Flow, Heads, period_text
+from gateway.profile.measures import Figures, Flow, Heads, period_text, sum_of
 from schemas.amounts import decimal_text
 
 Values = dict[str, dict[str, Any]]
@@ -166,24 +166,23 @@ def normalise(material: Material, figures: Figures) -> dict[str, Values]:
 
 def _by_rules(answer: Answer, today: str) -> Values:
     values: Values = {}
+    selected: dict[Where, Sequence[Row]] = {_any: answer.rows}
     for rule in RULES.get(answer.dataset, ()):
-        if type(rule) is Single:
+        if isinstance(rule, Single):
             if answer.rows and rule.field in answer.rows[0]:
                 values[rule.field] = value_of(answer.rows[0][rule.field], rule.unit, None, answer.ref(0))
-        elif type(rule) is Latest:
+        elif isinstance(rule, Latest):
             found = latest(answer, rule.field, rule.by)
             if found is not None:
                 row, number = found
                 values[rule.name] = value_of(row[rule.field], rule.unit, str(row[rule.by]), answer.ref(number))
-        elif not answer.whole:
-            continue
-        elif type(rule) is Count:
-            count = sum(1 for row in answer.rows if rule.where(row, today))
-            values[rule.name] = value_of(count, None, None, answer.source)
-        elif type(rule) is Total:
-            rows = [row for row in answer.rows if rule.where(row, today)]
-            if all(rule.field in row for row in rows):
-                total = sum((Decimal(str(row[rule.field])) for row in rows), Decimal(0))
+        elif answer.whole:
+            if rule.where not in selected:
+                selected[rule.where] = [row for row in answer.rows if rule.where(row, today)]
+            rows = selected[rule.where]
+            if isinstance(rule, Count):
+                values[rule.name] = value_of(len(rows), None, None, answer.source)
+            elif (total := sum_of(rows, rule.field)) is not None:
                 values[rule.name] = value_of(total, rule.unit, None, answer.source)
     return values
 
@@ -202,13 +201,12 @@ def _later(row: Row, best: Row, by: str, field: str) -> bool:
     return (str(row[by]), str(row[field])) > (str(best[by]), str(best[field]))
 
 
-def _heads_values(several: tuple[Heads, ...]) -> Values:
+def _heads_values(several: Sequence[Heads]) -> Values:
     if not several:
         return {}
     heads = several[0]
     last = max(heads.months)
-    count, ref = heads.months[last]
-    values = {"persons_latest": value_of(count, "人", month_text(last), ref)}
+    values = {"persons_latest": value_of(heads.months[last][0], "人", month_text(last), heads.ref(last))}
     year = [heads.months[m][0] for m in range(last - 11, last + 1) if m in heads.months]
     if len(year) == 12:
         average = (Decimal(sum(year)) / 12).quantize(Decimal("0.01"))
@@ -232,11 +230,11 @@ def _base_average(answer: Answer) -> Values:
     return {"base_average": value_of(average, "元", month, answer.source)}
 
 
-def _flow_values(name: str, several: tuple[Flow, ...]) -> Values:
+def _flow_values(name: str, several: Sequence[Flow]) -> Values:
     if not several:
         return {}
     flow, values = several[0], {}
-    end = flow.latest_end()
+    end = flow.last
     recent = flow.total(end - 11, end)
     if recent is not None:
         values[f"{name}_12m"] = value_of(recent, "元", period_text(end - 11, end), flow.answer.source)
@@ -249,5 +247,5 @@ def _flow_values(name: str, several: tuple[Flow, ...]) -> Values:
 
 
 def last_full_year(flow: Flow) -> int | None:
-    end = (flow.latest_end() + 1) // 12 - 1
+    end = (flow.last + 1) // 12 - 1
     return next((y for y in (end, end - 1) if flow.total(y * 12, y * 12 + 11) is not None), None)

@@ -66,8 +66,7 @@ def check(figures: Figures, policy: CheckPolicy) -> list[Dict]:
 
 def _latest(heads: Heads) -> Dict:
     month = max(heads.months)
-    count, ref = heads.months[month]
-    return stated(ref, count, "人", month_text(month))
+    return stated(heads.ref(month), heads.months[month][0], "人", month_text(month))
 
 
 def _compare(a: Heads, b: Heads, policy: CheckPolicy, tolerance: str) -> Dict:
@@ -87,7 +86,7 @@ def _compare(a: Heads, b: Heads, policy: CheckPolicy, tolerance: str) -> Dict:
             tolerance=tolerance,
         )
     month = max(common)
-    (count_a, ref_a), (count_b, ref_b) = a.months[month], b.months[month]
+    count_a, count_b, ref_a, ref_b = a.months[month][0], b.months[month][0], a.ref(month), b.ref(month)
     values = [stated(ref_a, count_a, "人", month_text(month)), stated(ref_b, count_b, "人", month_text(month))]
     apart = abs(count_a - count_b) >= policy.headcount_difference
     inside = count_b > 0 and policy.headcount_low <= Decimal(count_a) / count_b <= policy.headcount_high

@@ -110,7 +110,7 @@ def _parties(material: Material) -> list[Dict]:
             if party in seen:
                 continue
             seen.add(party)
-            if compare_names(party, material.name, material.former) is NameMatch.DIFFERENT:
+            if compare_names(party, material.name, material.known) is NameMatch.DIFFERENT:
                 return [
                     finding(
                         "identity",

@@ -6,7 +6,6 @@ from gateway.profile.checks.base import (
     INFO,
     SERIOUS,
     UNKNOWN,
-    WARNING,
     Dict,
     finding,
     stated,
@@ -15,6 +14,8 @@ from gateway.profile.checks.base import (
 from gateway.profile.material import Answer, Material
 
 DISHONEST = "失信被执行人"
+ENFORCED = ("enforcement", "dishonest_debtor")
+"""What a declared number of cases is about: open cases of enforcement, not every judgment."""
 
 
 def check(material: Material) -> list[Dict]:
@@ -119,13 +120,12 @@ def _dishonest(material: Material) -> Dict:
 def _declared(material: Material) -> Dict:
     court = material.of("judicial")
     declared = material.declared.get("judicial_cases")
-    cases: dict[str, tuple[str, str]] = {}
-    for answer in court:
-        for number, row in enumerate(answer.rows):
-            if row.get("role") == "plaintiff" or row.get("closed") is True:
-                continue
-            case = str(row.get("case_number", answer.ref(number)))
-            cases.setdefault(case, (answer.ref(number), str(row.get("kind"))))
+    cases = {
+        str(row.get("case_number", answer.ref(number)))
+        for answer in court
+        for number, row in enumerate(answer.rows)
+        if row.get("kind") in ENFORCED and row.get("role") != "plaintiff" and row.get("closed") is not True
+    }
     source = court[0].source if court else "none/judicial"
     values = [stated(source, len(cases) if court else None, "件"), stated("declared/judicial_cases", declared, "件")]
 
@@ -151,12 +151,11 @@ def _declared(material: Material) -> Dict:
             "The court gave no answer, or the enterprise declared no number of cases.",
         )
     if isinstance(declared, int) and len(cases) > declared:
-        enforced = any(kind in ("enforcement", "dishonest_debtor") for _, kind in cases.values())
         return result(
             CONFLICT,
-            SERIOUS if enforced else WARNING,
-            "法院记录的未结案件多于企业申报。",
-            "The court knows of more open cases than the enterprise declared.",
+            SERIOUS,
+            "法院记录的未结执行案件多于企业申报。",
+            "The court knows of more open enforcement cases than the enterprise declared.",
             court_rules,
         )
     if not all(answer.whole for answer in court):
@@ -166,7 +165,7 @@ def _declared(material: Material) -> Dict:
     return result(
         CONSISTENT,
         INFO,
-        "法院记录的未结案件不多于企业申报。",
-        "The court knows of no more open cases than the enterprise declared.",
+        "法院记录的未结执行案件不多于企业申报。",
+        "The court knows of no more open enforcement cases than the enterprise declared.",
         court_rules,
     )

@@ -18,6 +18,7 @@ from gateway.profile.checks.base import (
     unknown,
 )
 from gateway.profile.material import Answer, Material
+from gateway.profile.measures import sum_of
 from gateway.profile.policy import CheckPolicy
 from schemas.identifiers import NameMatch, compare_names
 
@@ -26,13 +27,10 @@ _CO_OWNERS = re.compile("[、,，;；]")
 
 def secured_totals(material: Material) -> list[tuple[Answer, Decimal | None]]:
     """Per mortgage source the secured claims that stand, in 元; None where a standing mortgage gives no amount."""
-    totals: list[tuple[Answer, Decimal | None]] = []
-    for answer in material.of("mortgages"):
-        standing = [row for row in answer.rows if row.get("current") is not False]
-        known = all("secured_amount" in row for row in standing)
-        total = sum((Decimal(str(row["secured_amount"])) for row in standing), Decimal(0)) if known else None
-        totals.append((answer, total))
-    return totals
+    return [
+        (answer, sum_of([row for row in answer.rows if row.get("current") is not False], "secured_amount"))
+        for answer in material.of("mortgages")
+    ]
 
 
 def check(
@@ -79,7 +77,7 @@ def _owner(material: Material, answer: Answer) -> Dict:
             name = str(owner)
             if name not in names:
                 names[name] = any(
-                    compare_names(part, material.name, material.former) is not NameMatch.DIFFERENT
+                    compare_names(part, material.name, material.known) is not NameMatch.DIFFERENT
                     for part in _CO_OWNERS.split(name)
                 )
             ours = names[name]
@@ -139,14 +137,8 @@ def _mortgage(
     stated_amount = Decimal(str(declared))
     at_least = total
     if at_least is None:
-        at_least = sum(
-            (
-                Decimal(str(row["secured_amount"]))
-                for row in answer.rows
-                if row.get("current") is not False and "secured_amount" in row
-            ),
-            Decimal(0),
-        )
+        standing = [row for row in answer.rows if row.get("current") is not False and "secured_amount" in row]
+        at_least = sum_of(standing, "secured_amount") or Decimal(0)
     if at_least > stated_amount * (1 + policy.mortgage_tolerance):
         return result(
             CONFLICT,

@@ -20,7 +20,7 @@ from gateway.profile.checks.base import (
     unknown,
 )
 from gateway.profile.checks.unit import Pair, Side, is_unit_error
-from gateway.profile.measures import Figures, Flow, Span, common_window, period_text
+from gateway.profile.measures import Figures, Flow, common_window, period_text
 from gateway.profile.policy import CheckPolicy
 
 TITLES = {
@@ -59,14 +59,9 @@ def _compared(a: Flow, b: Flow, policy: CheckPolicy) -> Compared:
     if common is None:
         return Compared(a, b, None)
     period = period_text(*common.span)
-    left = Side(a.measure, a.answer.dataset, _ref(a, common.span), common.left, period)
-    right = Side(b.measure, b.answer.dataset, _ref(b, common.span), common.right, period)
+    left = Side(a.measure, a.answer.dataset, a.ref(common.span), common.left, period)
+    right = Side(b.measure, b.answer.dataset, b.ref(common.span), common.right, period)
     return Compared(a, b, Pair(left, right, policy.unit_low, policy.unit_high))
-
-
-def _ref(flow: Flow, window: Span) -> str:
-    """The one record of the window, or the source where several records add up."""
-    return flow.spans[window][1] if window in flow.spans else flow.answer.source
 
 
 def check(compared: list[Compared], figures: Figures, policy: CheckPolicy) -> list[Dict]:
@@ -76,7 +71,7 @@ def check(compared: list[Compared], figures: Figures, policy: CheckPolicy) -> li
     values = []
     for flow in single:
         span = max(flow.spans, key=lambda s: (s[1], -s[0]))
-        values.append(stated(flow.spans[span][1], flow.spans[span][0], "元", period_text(*span)))
+        values.append(stated(flow.ref(span), flow.spans[span][0], "元", period_text(*span)))
     return [
         unknown(
             "revenue",

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from gateway.profile.checks.base import CONFLICT, CONSISTENT, INFO, SERIOUS, Dict, finding, stated, unknown
 from gateway.profile.material import Answer, Material
+from gateway.profile.measures import sum_of
 from gateway.profile.policy import CheckPolicy
 
 
@@ -102,40 +103,35 @@ def _capital(material: Material, policy: CheckPolicy) -> list[Pair]:
         return []
     pairs = [Pair(other, capitals[0], policy.unit_low, policy.unit_high) for other in capitals[1:]]
     for answer in material.of("shareholders"):
-        if answer.rows and answer.whole and all("subscribed" in row for row in answer.rows):
-            total = sum((Decimal(str(row["subscribed"])) for row in answer.rows), Decimal(0))
+        total = sum_of(answer.rows, "subscribed") if answer.rows and answer.whole else None
+        if total is not None:
             side = Side("subscribed", "shareholders", answer.source, total)
             pairs.append(Pair(capitals[0], side, policy.unit_low, policy.unit_high))
     return pairs
 
 
 def _secured(material: Material, policy: CheckPolicy) -> list[Pair]:
-    """Per real-estate unit; the pair farthest from the normal band speaks for its source, so that one is enough."""
-    assessed: dict[str, Side] = {}
-    for answer in material.of("real_estate")[:1]:
-        for number, row in enumerate(answer.rows):
-            if row.get("current") is not False and "assessed_value" in row and "unit_number" in row:
-                amount = Decimal(str(row["assessed_value"]))
-                assessed.setdefault(
-                    str(row["unit_number"]), Side("assessed", "real_estate", answer.ref(number), amount)
-                )
+    """One pair per mortgage source: a real-estate unit whose amounts are 10^4 apart, else the first one."""
     pairs: list[Pair] = []
     for answer in material.of("mortgages"):
-        secured: dict[str, tuple[Decimal, int]] = {}
+        claims: dict[str, tuple[Decimal, int]] = {}
         for number, row in enumerate(answer.rows):
-            unit = str(row.get("unit_number", ""))
-            if row.get("current") is not False and "secured_amount" in row and unit in assessed:
-                before = secured.get(unit)
-                amount = Decimal(str(row["secured_amount"])) + (before[0] if before else 0)
-                secured[unit] = amount, before[1] if before else number
+            if row.get("current") is not False and "secured_amount" in row and "unit_number" in row:
+                unit, amount = str(row["unit_number"]), Decimal(str(row["secured_amount"]))
+                before = claims.get(unit)
+                claims[unit] = (amount, number) if before is None else (before[0] + amount, before[1])
         per_unit = [
             Pair(
-                Side("secured", "mortgages", answer.ref(number), amount),
-                assessed[unit],
+                Side("secured", "mortgages", answer.ref(claims[unit][1]), claims[unit][0]),
+                Side("assessed", "real_estate", estate.ref(number), Decimal(str(row["assessed_value"]))),
                 policy.secured_low,
                 policy.secured_high,
             )
-            for unit, (amount, number) in sorted(secured.items())
+            for estate in material.of("real_estate")[:1]
+            for number, row in enumerate(estate.rows)
+            if (unit := str(row.get("unit_number"))) in claims
+            and "assessed_value" in row
+            and row.get("current") is not False
         ]
         wrong = [pair for pair in per_unit if is_unit_error(pair, policy)]
         pairs += wrong[:1] or per_unit[:1]
