@@ -4,7 +4,7 @@ A command that decides sees what the commands before it in the same transaction 
 any other: its log entry is committed and only then is the caller told.
 """
 
-import secrets
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,11 +16,18 @@ from sqlalchemy import Connection, Table, insert
 from consent.ledger import Head, Page
 from consent.log.merkle import Growth
 from consent.rows import ConsentSet, KeySet, PermitSet
+from consent.storage import execute_many
+from consent.tables import consent_status, profiles, sealed
 from consent.vault import Vault
 from schemas.base import Json, utc_text
 from schemas.errors import XinqiaoError
 
 R = TypeVar("R")
+
+IDEMPOTENCY = timedelta(hours=24)
+"""How long an idempotency key is remembered."""
+
+_INSERT = {table: insert(table) for table in (consent_status, profiles, sealed)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,11 @@ class Batch:
         permit_validity: timedelta,
     ) -> None:
         self.vault = vault
-        self.permit_validity = permit_validity
         self.now = now
         self.time = utc_text(now)
+        self.permit_end = now + permit_validity
+        self.permit_end_time = utc_text(self.permit_end)
+        self.key_end_time = utc_text(now + IDEMPOTENCY)
         self.began = began
         self.consents = ConsentSet()
         self.permits = PermitSet()
@@ -101,7 +110,7 @@ class Batch:
         """The log index and the canonical bytes of the new entry."""
         return self._page.append(
             event,
-            id=id or secrets.token_hex(16),
+            id=id or os.urandom(16).hex(),
             time=self.time,
             actor=actor,
             consent=consent,
@@ -114,7 +123,7 @@ class Batch:
         self.consents.write(self._connection)
         self.permits.write(self._connection)
         for table, rows in self._rows.items():
-            self._connection.execute(insert(table), rows)
+            execute_many(self._connection, _INSERT[table], rows)
         for act in self._last:
             act(self._connection)
         return self._page.write()

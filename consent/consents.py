@@ -8,10 +8,11 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from consent.batch import Batch, Command, Refusal
 from consent.policy import check_grant, shown_state
-from consent.rows import ConsentRow
+from consent.rows import ConsentRow, terms_of
 from consent.tables import consent_status
 from consent.vault import RetentionClass
 from schemas.canonical import canonical
@@ -37,14 +38,21 @@ def shown(row: ConsentRow, batch: Batch) -> Consent:
 
 
 def consent_of(row: ConsentRow, state: ConsentState) -> Consent:
+    return _consent(row.document, row.id, row.registered_at).model_copy(
+        update={"version": row.version, "state": state, "uses": row.uses}
+    )
+
+
+@lru_cache(1024)
+def _consent(document: bytes, consent_id: str, registered_at: str) -> Consent:
     # The grant was validated when it came in; building the model again from its parts needs no second pass.
     return Consent.model_construct(
-        **dict(row.terms.grant),
-        id=row.id,
-        version=row.version,
-        state=state,
-        uses=row.uses,
-        registered_at=row.registered_at,
+        **dict(terms_of(document).grant),
+        id=consent_id,
+        version=1,
+        state=ConsentState.ACTIVE,
+        uses=0,
+        registered_at=registered_at,
     )
 
 

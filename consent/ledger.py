@@ -13,6 +13,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from consent.log.merkle import EMPTY_ROOT, CompactRange, Growth, ProofError, leaf_hash, root_of
 from consent.log.note import Checkpoint, NoteError, Vkey, open_checkpoint, sign_checkpoint
+from consent.storage import execute_many
 from consent.tables import log_entries, log_head, log_tiles
 from schemas.base import Json
 from schemas.errors import LogBroken
@@ -21,6 +22,8 @@ from schemas.events import entry_bytes
 TILE = 256
 
 _HEAD = select(log_head.c.origin, log_head.c.size, log_head.c.root, log_head.c.range, log_head.c.checkpoint)
+_ADD_ENTRY = insert(log_entries)
+_ADD_TILE = insert(log_tiles)
 _SET_HEAD = update(log_head).where(log_head.c.one == 1)
 _LEAVES = (
     select(log_entries.c.leaf)
@@ -186,7 +189,7 @@ class Page:
         growth = self._tree.extend(self._leaves)
         if not self._rows:
             return self._head, growth
-        self._connection.execute(insert(log_entries), self._rows)
+        execute_many(self._connection, _ADD_ENTRY, self._rows)
         self._write_tiles()
         checkpoint = self._ledger.sign(growth.size, growth.root)
         self._connection.execute(
@@ -203,5 +206,4 @@ class Page:
             roots = [root_of(below[n * TILE : (n + 1) * TILE]) for n in range(stop - start)]
             tier, first, made = tier + 1, start, roots
             rows += [{"level": tier, "number": start + n, "hash": root} for n, root in enumerate(roots)]
-        if rows:
-            self._connection.execute(insert(log_tiles), rows)
+        execute_many(self._connection, _ADD_TILE, rows)

@@ -5,7 +5,8 @@ the counted use, the idempotency row and the log entry; without it no platform i
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import lru_cache
 
 from sqlalchemy import Connection, bindparam, delete
 
@@ -20,7 +21,6 @@ from schemas.base import Json, utc_text
 from schemas.consent import Consent
 from schemas.errors import CONSENT_ERRORS, IdempotencyMismatch, IdempotencyRunning, NotFound
 
-IDEMPOTENCY = timedelta(hours=24)
 OUTCOME_UNKNOWN = "outcome_unknown"
 SWEEP = 256
 
@@ -110,11 +110,8 @@ class OpenPermit(Command[Permit]):
 
     def _open(self, batch: Batch, held: ConsentRow, decision: Granted) -> PermitRow:
         held.uses, held.recent, held.changed = held.uses + 1, held.recent + 1, True
-        valid_until = utc_text(min(batch.now + batch.permit_validity, held.terms.valid_to))
-        listed: list[Json] = [
-            [item.platform, item.dataset, [*sorted(item.fields)]]
-            for item in sorted(decision.items, key=lambda i: (i.platform, i.dataset))
-        ]
+        ends_first = held.terms.valid_to < batch.permit_end
+        valid_until = utc_text(held.terms.valid_to) if ends_first else batch.permit_end_time
         key = batch.keys.get(held.subject, RetentionClass.PAYLOAD)
         index, _ = batch.append(
             "permit.granted",
@@ -130,7 +127,7 @@ class OpenPermit(Command[Permit]):
                 "first": _month(self.first),
                 "last": _month(self.last),
                 "valid_until": valid_until,
-                "items": sealed_list(batch, key, self.permit_id, "items", listed),
+                "items": sealed_list(batch, key, self.permit_id, "items", _listed(decision.items)),
             },
             id=self.permit_id,
         )
@@ -139,9 +136,8 @@ class OpenPermit(Command[Permit]):
         )
         batch.permits.add(row)
         if self.idempotency_key is not None:
-            expires = utc_text(batch.now + IDEMPOTENCY)
             batch.permits.set_key(
-                KeyRow(self.idempotency_key, self.lender, self.request_digest, self.permit_id, expires)
+                KeyRow(self.idempotency_key, self.lender, self.request_digest, self.permit_id, batch.key_end_time)
             )
         return row
 
@@ -164,6 +160,15 @@ class OpenPermit(Command[Permit]):
             batch.began,
             batch.keys.get(row.subject, RetentionClass.PAYLOAD),
         )
+
+
+@lru_cache(1024)
+def _listed(items: tuple[PermitItem, ...]) -> list[Json]:
+    """One order for equal items; enterprises of one product ask for the same ones."""
+    return [
+        [item.platform, item.dataset, [*sorted(item.fields)]]
+        for item in sorted(items, key=lambda i: (i.platform, i.dataset))
+    ]
 
 
 def _month(month: YearMonth) -> str:

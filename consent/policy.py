@@ -128,8 +128,10 @@ def covered(terms: Terms, items: tuple[PermitItem, ...]) -> tuple[PermitItem, ..
     """What of ``items`` the consent covers: fields it does not name are dropped, and items left without any."""
     found = []
     for item in items:
-        fields = item.fields & terms.scopes.get((item.platform, item.dataset), frozenset())
-        if fields:
+        allowed = terms.scopes.get((item.platform, item.dataset), frozenset())
+        if item.fields and item.fields <= allowed:
+            found.append(item)
+        elif fields := item.fields & allowed:
             found.append(PermitItem(item.platform, item.dataset, fields))
     return tuple(found)
 

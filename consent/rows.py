@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from consent.policy import Terms, View
+from consent.storage import execute_many
 from consent.tables import consents, idempotency, permits, subject_keys
 from consent.vault import EPOCH, RetentionClass, SubjectKey, Vault
 from schemas.base import utc_text
@@ -65,6 +66,7 @@ CONSENT_ROWS = select(
 )
 _CONSENTS = CONSENT_ROWS.where(consents.c.id.in_(bindparam("ids", expanding=True)))
 _RECENT = select(func.count()).where(permits.c.consent_id == bindparam("id"), permits.c.granted_at > bindparam("since"))
+_ADD_CONSENT = insert(consents)
 _CHANGE_CONSENT = (
     update(consents)
     .where(consents.c.id == bindparam("key"))
@@ -101,28 +103,33 @@ class ConsentSet:
 
     def write(self, connection: Connection) -> None:
         rows = self._rows.values()
-        if added := [r for r in rows if r.new]:
-            connection.execute(
-                insert(consents),
-                [
-                    {
-                        "id": r.id,
-                        "grantee": r.terms.grant.grantee,
-                        "subject": r.subject,
-                        "document": r.document,
-                        "registered_at": r.registered_at,
-                        "state": r.state.value,
-                        "version": r.version,
-                        "uses": r.uses,
-                    }
-                    for r in added
-                ],
-            )
-        if changed := [r for r in rows if r.changed and not r.new]:
-            connection.execute(
-                _CHANGE_CONSENT,
-                [{"key": r.id, "state": r.state.value, "version": r.version, "uses": r.uses} for r in changed],
-            )
+        execute_many(
+            connection,
+            _ADD_CONSENT,
+            [
+                {
+                    "id": r.id,
+                    "grantee": r.terms.grant.grantee,
+                    "subject": r.subject,
+                    "document": r.document,
+                    "registered_at": r.registered_at,
+                    "state": r.state.value,
+                    "version": r.version,
+                    "uses": r.uses,
+                }
+                for r in rows
+                if r.new
+            ],
+        )
+        execute_many(
+            connection,
+            _CHANGE_CONSENT,
+            [
+                {"key": r.id, "state": r.state.value, "version": r.version, "uses": r.uses}
+                for r in rows
+                if r.changed and not r.new
+            ],
+        )
 
 
 @dataclass(slots=True)
@@ -180,6 +187,7 @@ _OVERDUE = (
     .order_by(permits.c.valid_until)
     .limit(bindparam("most"))
 )
+_ADD_PERMIT = insert(permits)
 _CHANGE_PERMIT = (
     update(permits)
     .where(permits.c.id == bindparam("key"))
@@ -194,6 +202,7 @@ _KEY_COLUMNS = ("key", "lender", "digest", "permit_id", "expires")
 _KEYS = select(*(idempotency.c[name] for name in _KEY_COLUMNS)).where(
     idempotency.c.key.in_(bindparam("keys", expanding=True))
 )
+_ADD_KEY = insert(idempotency)
 _CHANGE_KEY = (
     update(idempotency)
     .where(idempotency.c.key == bindparam("of_key"), idempotency.c.lender == bindparam("of_lender"))
@@ -253,28 +262,30 @@ class PermitSet:
 
     def write(self, connection: Connection) -> None:
         rows, keys = self._rows.values(), self._keys.values()
-        if added := [{name: getattr(r, name) for name in _PERMIT_COLUMNS} for r in rows if r.new]:
-            connection.execute(insert(permits), added)
-        if changed := [
-            {
-                "key": r.id,
-                "outcome": r.outcome,
-                "closed_at": r.closed_at,
-                "profile_id": r.profile_id,
-                "revision": r.revision,
-            }
-            for r in rows
-            if r.changed and not r.new
-        ]:
-            connection.execute(_CHANGE_PERMIT, changed)
-        if added := [{name: getattr(k, name) for name in _KEY_COLUMNS} for k in keys if k.new]:
-            connection.execute(insert(idempotency), added)
-        if renewed := [
-            {"of_key": k.key, "of_lender": k.lender, "digest": k.digest, "permit_id": k.permit_id, "expires": k.expires}
-            for k in keys
-            if k.changed
-        ]:
-            connection.execute(_CHANGE_KEY, renewed)
+        execute_many(connection, _ADD_PERMIT, [_columns(r, _PERMIT_COLUMNS) for r in rows if r.new])
+        execute_many(
+            connection,
+            _CHANGE_PERMIT,
+            [
+                {"key": r.id, **_columns(r, ("outcome", "closed_at", "profile_id", "revision"))}
+                for r in rows
+                if r.changed and not r.new
+            ],
+        )
+        execute_many(connection, _ADD_KEY, [_columns(k, _KEY_COLUMNS) for k in keys if k.new])
+        execute_many(
+            connection,
+            _CHANGE_KEY,
+            [
+                {"of_key": k.key, "of_lender": k.lender, **_columns(k, ("digest", "permit_id", "expires"))}
+                for k in keys
+                if k.changed
+            ],
+        )
+
+
+def _columns(row: PermitRow | KeyRow, names: tuple[str, ...]) -> dict[str, object]:
+    return {name: getattr(row, name) for name in names}
 
 
 _SUBJECT_KEYS = select(
@@ -284,6 +295,7 @@ _SUBJECT_KEYS = select(
     subject_keys.c.epoch,
     subject_keys.c.wrapped,
 ).where(subject_keys.c.subject.in_(bindparam("subjects", expanding=True)))
+_ADD_SUBJECT_KEY = insert(subject_keys)
 
 
 class KeySet:
@@ -333,5 +345,4 @@ class KeySet:
         return key
 
     def write(self, connection: Connection) -> None:
-        if self._rows:
-            connection.execute(insert(subject_keys), self._rows)
+        execute_many(connection, _ADD_SUBJECT_KEY, self._rows)

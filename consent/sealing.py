@@ -2,6 +2,8 @@
 
 import hashlib
 
+import orjson
+
 from consent.batch import Batch
 from consent.tables import sealed
 from consent.vault import SubjectKey
@@ -35,5 +37,6 @@ def seal(batch: Batch, key: SubjectKey, entry_id: str, name: str, kind: str, pay
 
 def sealed_list(batch: Batch, key: SubjectKey, entry_id: str, name: str, items: list[Json]) -> list[Json] | str:
     """The list itself where an entry has room for it, else the commitment to it sealed as a payload."""
-    text = canonical(items)
-    return items if len(text) <= ROOM else seal(batch, key, entry_id, name, name, text)
+    if len(orjson.dumps(items)) <= ROOM:
+        return items
+    return seal(batch, key, entry_id, name, name, canonical(items))

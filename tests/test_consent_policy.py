@@ -1,0 +1,208 @@
+"""The decision: every refusal, their order, and that nothing outside the consent is ever granted."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consent.policy import (
+    Ask,
+    Granted,
+    PermitItem,
+    Refused,
+    Terms,
+    View,
+    check_grant,
+    covered,
+    decide,
+    shown_state,
+    standing,
+)
+from schemas.consent import ConsentState
+from schemas.errors import CONSENT_ERRORS, InvalidValue
+from schemas.records import CATALOGUE
+from tests.consent_world import ITEMS, LENDER, NAME, NOW, grant, uscc
+
+ASK = Ask(LENDER, uscc(), NAME, "loan_review", ITEMS, (2025, 12), (2026, 11))
+LIMITS: dict[str, Any] = {"max_uses": 3, "frequency": {"uses": 2, "days": 7}}
+
+
+def view(state: ConsentState = ConsentState.ACTIVE, uses: int = 0, recent: int = 0, **changes: Any) -> View:
+    return View(Terms.of(grant(**changes)), state, uses, recent)
+
+
+def code(decision: Granted | Refused) -> str:
+    return decision.code if isinstance(decision, Refused) else "granted"
+
+
+def test_what_is_asked_and_agreed_is_granted() -> None:
+    assert decide(view(), ASK, NOW) == Granted(ITEMS)
+
+
+SENSITIVE = (PermitItem("sh-hrss", "social_insurance", frozenset({"month", "kind", "persons", "base"})),)
+CASES: list[tuple[str, View | None, Ask, datetime]] = [
+    ("consent_missing", None, ASK, NOW),
+    ("consent_missing", view(), replace(ASK, lender="bank-b"), NOW),
+    ("consent_revoked", view(ConsentState.REVOKED), ASK, NOW),
+    ("consent_superseded", view(ConsentState.SUPERSEDED), ASK, NOW),
+    ("consent_suspended", view(ConsentState.SUSPENDED), ASK, NOW),
+    ("consent_pending", view(ConsentState.REQUESTED), ASK, NOW),
+    ("consent_not_yet_valid", view(valid_from="2026-11-24T06:00:01+00:00"), ASK, NOW),
+    ("consent_expired", view(valid_to="2026-11-24T06:00:00+00:00"), ASK, NOW),
+    ("consent_subject_mismatch", view(), replace(ASK, uscc=uscc(1)), NOW),
+    ("consent_subject_mismatch", view(), replace(ASK, name="另一家虚构企业"), NOW),
+    ("consent_subject_mismatch", view(), replace(ASK, name="虚构***有限公司"), NOW),
+    ("consent_purpose_mismatch", view(), replace(ASK, purpose="marketing"), NOW),
+    ("consent_out_of_scope", view(), replace(ASK, items=()), NOW),
+    ("consent_out_of_scope", view(), replace(ASK, items=(PermitItem("sh-tax", "registration", ITEMS[0].fields),)), NOW),
+    ("consent_out_of_scope", view(), replace(ASK, items=(replace(ITEMS[0], fields=frozenset()),)), NOW),
+    ("consent_out_of_scope", view(), replace(ASK, items=(replace(ITEMS[0], fields=frozenset({"address"})),)), NOW),
+    ("consent_out_of_scope", view(), replace(ASK, first=(2024, 10)), NOW),
+    ("consent_out_of_scope", view(), replace(ASK, first=(2026, 11), last=(2026, 10)), NOW),
+    ("consent_separate_required", view(), replace(ASK, items=SENSITIVE), NOW),
+    ("consent_exhausted", view(uses=3, **LIMITS), ASK, NOW),
+    ("consent_frequency_exceeded", view(uses=2, recent=2, **LIMITS), ASK, NOW),
+]
+
+
+@pytest.mark.parametrize(("expected", "held", "ask", "now"), CASES)
+def test_each_reason_has_its_own_code(expected: str, held: View | None, ask: Ask, now: datetime) -> None:
+    assert code(decide(held, ask, now)) == expected
+
+
+def test_every_code_of_the_error_tree_is_reachable() -> None:
+    assert {case[0] for case in CASES} == set(CONSENT_ERRORS)
+
+
+def test_the_look_back_counts_whole_months_in_shanghai() -> None:
+    oldest = replace(ASK, first=(2024, 11))
+    assert code(decide(view(), oldest, NOW)) == "granted"
+    # 2026-11-30 16:00 UTC is already December in Shanghai.
+    assert code(decide(view(), oldest, datetime.fromisoformat("2026-11-30T15:59:59+00:00"))) == "granted"
+    late = decide(view(), oldest, datetime.fromisoformat("2026-11-30T16:00:00+00:00"))
+    assert late == Refused("consent_out_of_scope", {"at": "period", "lookback_months": 24})
+
+
+def test_a_sensitive_field_passes_with_its_separate_consent_or_when_it_is_not_asked() -> None:
+    asked = replace(ASK, items=SENSITIVE)
+    assert code(decide(view(separate_consents=["social_insurance"]), asked, NOW)) == "granted"
+    assert decide(view(separate_consents=["provident_fund"]), asked, NOW) == Refused(
+        "consent_separate_required", {"dataset": "social_insurance"}
+    )
+    assert code(decide(view(), ASK, NOW)) == "granted"
+
+
+def test_a_retry_of_a_counted_use_is_not_stopped_by_the_counts_but_by_everything_else() -> None:
+    used_up = view(uses=3, recent=2, **LIMITS)
+    assert code(decide(used_up, ASK, NOW, counted=False)) == "granted"
+    assert code(decide(view(ConsentState.REVOKED, 3, 2, **LIMITS), ASK, NOW, counted=False)) == "consent_revoked"
+
+
+def test_the_name_is_compared_without_brackets_width_and_blanks() -> None:
+    assert code(decide(view(), replace(ASK, name="虚构测试企业(上海) 有限公司"), NOW)) == "granted"
+
+
+def test_scopes_of_one_place_add_up() -> None:
+    scopes = [
+        {"platform": "sh-registry", "dataset": "registration", "fields": ["uscc"]},
+        {"platform": "sh-registry", "dataset": "registration", "fields": ["name"]},
+    ]
+    decision = decide(view(scopes=scopes), ASK, NOW)
+    assert decision == Granted((ITEMS[0],))
+
+
+# Worst first: (makes the view or the ask fail with this code), in the documented order.
+FAULTS: list[tuple[str, Callable[[dict[str, Any], Ask], tuple[dict[str, Any], Ask]]]] = [
+    ("consent_missing", lambda v, a: (v, replace(a, lender="bank-b"))),
+    ("consent_revoked", lambda v, a: ({**v, "state": ConsentState.REVOKED}, a)),
+    ("consent_expired", lambda v, a: ({**v, "valid_to": "2026-02-01T00:00:00+00:00"}, a)),
+    ("consent_subject_mismatch", lambda v, a: (v, replace(a, uscc=uscc(1)))),
+    ("consent_purpose_mismatch", lambda v, a: (v, replace(a, purpose="marketing"))),
+    ("consent_out_of_scope", lambda v, a: (v, replace(a, first=(2020, 1)))),
+    ("consent_exhausted", lambda v, a: ({**v, "uses": 3}, a)),
+    ("consent_frequency_exceeded", lambda v, a: ({**v, "recent": 2}, a)),
+]
+
+
+@given(st.sets(st.integers(0, len(FAULTS) - 1), min_size=1))
+@settings(max_examples=60, deadline=None)
+def test_of_several_reasons_the_first_in_the_documented_order_is_given(chosen: set[int]) -> None:
+    values, ask = dict(LIMITS), ASK
+    for n in chosen:
+        values, ask = FAULTS[n][1](values, ask)
+    assert code(decide(view(**values), ask, NOW)) == FAULTS[min(chosen)][0]
+
+
+datasets = st.sampled_from(sorted(CATALOGUE))
+items = st.builds(
+    lambda platform, dataset, picks: PermitItem(
+        platform,
+        dataset,
+        frozenset(CATALOGUE[dataset].fields[n % len(CATALOGUE[dataset].fields)] for n in picks) | {"unknown_field"},
+    ),
+    st.sampled_from(["p-one", "p-two", "p-three"]),
+    datasets,
+    st.lists(st.integers(0, 30), min_size=1, max_size=5),
+)
+
+
+@given(st.lists(items, min_size=1, max_size=6), st.lists(items, max_size=6))
+@settings(max_examples=80, deadline=None)
+def test_what_is_granted_is_never_more_than_what_was_agreed_nor_than_what_was_asked(
+    agreed: list[PermitItem], asked: list[PermitItem]
+) -> None:
+    scopes = [
+        {"platform": i.platform, "dataset": i.dataset, "fields": sorted(i.fields - {"unknown_field"})} for i in agreed
+    ]
+    terms = Terms.of(grant(scopes=scopes, separate_consents=sorted(CATALOGUE)))
+    decision = decide(View(terms, ConsentState.ACTIVE, 0, 0), replace(ASK, items=tuple(asked)), NOW)
+    allowed = {(i.platform, i.dataset, f) for i in agreed for f in i.fields if f != "unknown_field"}
+    wanted = {(i.platform, i.dataset, f) for i in asked for f in i.fields}
+    if isinstance(decision, Granted):
+        given_out = {(i.platform, i.dataset, f) for i in decision.items for f in i.fields}
+        assert decision.items
+        assert given_out == wanted & allowed
+    else:
+        assert decision.code == "consent_out_of_scope"
+        assert not wanted & allowed
+
+
+def test_nothing_is_covered_of_nothing() -> None:
+    assert covered(Terms.of(grant()), ()) == ()
+
+
+def test_an_active_consent_shows_as_expired_or_exhausted_without_a_change() -> None:
+    terms = Terms.of(grant(max_uses=2))
+    assert shown_state(terms, ConsentState.ACTIVE, 1, NOW) is ConsentState.ACTIVE
+    assert shown_state(terms, ConsentState.ACTIVE, 2, NOW) is ConsentState.EXHAUSTED
+    assert shown_state(terms, ConsentState.ACTIVE, 2, NOW + timedelta(days=365)) is ConsentState.EXPIRED
+    assert shown_state(terms, ConsentState.REVOKED, 2, NOW) is ConsentState.REVOKED
+    assert shown_state(Terms.of(grant()), ConsentState.ACTIVE, 9, NOW) is ConsentState.ACTIVE
+
+
+def test_a_standing_consent_has_no_code() -> None:
+    assert standing(Terms.of(grant()), ConsentState.ACTIVE, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("at", "changes"),
+    [
+        ("subject.uscc", {"subject": {"uscc": uscc()[:-1] + ("1" if uscc()[-1] != "1" else "2"), "name": NAME}}),
+        ("valid_to", {"valid_to": "2026-01-01T00:00:00+00:00"}),
+        ("scopes[0].dataset", {"scopes": [{"platform": "p", "dataset": "horoscopes", "fields": ["x"]}]}),
+        ("scopes[0].fields", {"scopes": [{"platform": "p", "dataset": "registration", "fields": ["all"]}]}),
+        ("separate_consents", {"separate_consents": ["horoscopes"]}),
+    ],
+)
+def test_a_grant_that_could_never_be_honoured_is_refused_with_its_place(at: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        check_grant(grant(**changes))
+    assert caught.value.details["at"] == at
+
+
+def test_a_plain_grant_passes_the_check() -> None:
+    check_grant(grant(separate_consents=["social_insurance"]))

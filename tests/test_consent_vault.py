@@ -1,0 +1,122 @@
+"""Keys, seals, pseudonyms and commitments: each fails closed when anything is not as it was."""
+
+import hashlib
+import hmac
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consent.vault import RetentionClass, SubjectKey, Vault, hkdf
+from schemas.errors import ConfigurationError, KeysUnavailable
+from tests.consent_world import KEK, PSEUDONYM_KEY, uscc
+
+PAYLOAD = RetentionClass.PAYLOAD
+
+
+def key(subject: str = "s", retention: RetentionClass = PAYLOAD) -> SubjectKey:
+    return SubjectKey.of(subject, retention, 1, b"s" * 32)
+
+
+@given(st.binary(min_size=1, max_size=64), st.binary(max_size=64))
+@settings(max_examples=30)
+def test_our_hkdf_is_that_of_rfc_5869(secret: bytes, info: bytes) -> None:
+    assert hkdf(secret, info) == HKDF(SHA256(), 32, None, info).derive(secret)
+
+
+def test_hkdf_gives_the_first_32_bytes_of_rfc_5869_test_case_3() -> None:
+    expected = "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d"
+    assert hkdf(b"\x0b" * 22, b"").hex() == expected
+
+
+def test_a_commitment_is_the_documented_construction() -> None:
+    secret, digest = b"s" * 32, hashlib.sha256(b"payload").digest()
+    k = hkdf(hkdf(secret, b"commit"), b"entry-1\x00profile")
+    expected = hmac.new(k, b"xinqiao/commitment/v1\x00" + digest, "sha256").hexdigest()
+    assert key().commitment("entry-1", "profile", digest) == expected
+
+
+def test_a_commitment_changes_with_entry_name_payload_subject_key_and_class() -> None:
+    digest = hashlib.sha256(b"payload").digest()
+    made = {
+        key().commitment("e1", "n1", digest),
+        key().commitment("e2", "n1", digest),
+        key().commitment("e1", "n2", digest),
+        key().commitment("e1", "n1", hashlib.sha256(b"other").digest()),
+        SubjectKey.of("s", PAYLOAD, 1, b"t" * 32).commitment("e1", "n1", digest),
+    }
+    assert len(made) == 5
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=20)
+def test_what_was_sealed_opens_in_its_place(payload: bytes) -> None:
+    sealed = key().seal("sealed", "row", payload)
+    assert key().open("sealed", "row", sealed) == payload
+
+
+def test_a_seal_moved_or_changed_does_not_open() -> None:
+    sealed = key().seal("sealed", "row", b"payload")
+    flipped = sealed.ciphertext[:-1] + bytes([sealed.ciphertext[-1] ^ 1])
+    for other, table, row, what in (
+        (key(), "other", "row", sealed),
+        (key(), "sealed", "other", sealed),
+        (key("t"), "sealed", "row", sealed),
+        (key(retention=RetentionClass.EVIDENCE), "sealed", "row", sealed),
+        (SubjectKey.of("s", PAYLOAD, 2, b"s" * 32), "sealed", "row", sealed),
+        (SubjectKey.of("s", PAYLOAD, 1, b"t" * 32), "sealed", "row", sealed),
+        (key(), "sealed", "row", replace(sealed, ciphertext=flipped)),
+    ):
+        with pytest.raises(KeysUnavailable):
+            other.open(table, row, what)
+
+
+def test_the_payload_and_the_secrets_are_in_no_repr() -> None:
+    assert "s" * 32 not in repr(key())
+    assert "AESGCM" not in repr(key())
+
+
+def test_a_wrapped_key_opens_only_under_its_own_key_and_place() -> None:
+    vault = Vault(KEK, PSEUDONYM_KEY)
+    made, wrapped = vault.new_key("s", PAYLOAD)
+    digest = hashlib.sha256(b"p").digest()
+    assert vault.unwrap("s", PAYLOAD, 1, 1, wrapped).commitment("e", "n", digest) == made.commitment("e", "n", digest)
+    with pytest.raises(KeysUnavailable):
+        Vault(bytes(32), PSEUDONYM_KEY).unwrap("s", PAYLOAD, 1, 1, wrapped)
+    for subject, retention, version, epoch, data in (
+        ("t", PAYLOAD, 1, 1, wrapped),
+        ("s", RetentionClass.EVIDENCE, 1, 1, wrapped),
+        ("s", PAYLOAD, 2, 1, wrapped),
+        ("s", PAYLOAD, 1, 2, wrapped),
+        ("s", PAYLOAD, 1, 1, wrapped[:20]),
+        ("s", PAYLOAD, 1, 1, b""),
+    ):
+        with pytest.raises(KeysUnavailable):
+            vault.unwrap(subject, retention, version, epoch, data)
+
+
+def test_the_vault_takes_only_keys_of_32_bytes() -> None:
+    for kek, pseudonym in ((b"short", PSEUDONYM_KEY), (KEK, b"short")):
+        with pytest.raises(ConfigurationError):
+            Vault(kek, pseudonym)
+
+
+def test_a_pseudonym_depends_on_the_code_and_on_the_key() -> None:
+    vault = Vault(KEK, PSEUDONYM_KEY)
+    assert vault.pseudonym(uscc(1)) == Vault(bytes(32), PSEUDONYM_KEY).pseudonym(uscc(1))
+    assert vault.pseudonym(uscc(1)) != vault.pseudonym(uscc(2))
+    assert vault.pseudonym(uscc(1)) != Vault(KEK, KEK).pseudonym(uscc(1))
+    assert uscc(1) not in vault.pseudonym(uscc(1))
+
+
+def test_no_more_unwrapped_keys_are_held_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Vault, "CACHED", 2)
+    vault = Vault(KEK, PSEUDONYM_KEY)
+    for subject in "abc":
+        vault.remember(subject, {PAYLOAD: key(subject)})
+    assert vault.cached("a") is None
+    assert vault.cached("b") is not None
+    assert vault.cached("c") is not None
