@@ -1,7 +1,6 @@
 """The canonical form of log entries, held against rfc8785 and orjson."""
 
 import json
-import sys
 
 import orjson
 import pytest
@@ -9,7 +8,7 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consent.log.entry import MAX_ENTRY, EntryError, all_canonical, check_entry
+from consent.log.entry import MAX_DEPTH, MAX_ENTRY, EntryError, all_canonical, check_entry
 
 BAD = [
     b"",
@@ -67,16 +66,21 @@ def test_the_largest_entry_has_4096_bytes() -> None:
     assert max(map(len, GOOD)) == 4096
 
 
-def test_nesting_that_python_cannot_follow_is_refused_and_not_a_crash() -> None:
-    limit = sys.getrecursionlimit()
-    try:
-        sys.setrecursionlimit(200)
-        deep = '{"钥":'.encode() + b"[" * 500 + b"]" * 500 + b"}"
-        with pytest.raises(EntryError):
-            check_entry(deep)
-        assert not all_canonical([deep])
-    finally:
-        sys.setrecursionlimit(limit)
+@pytest.mark.parametrize("inner", ["1", "{}", '"信桥"'])
+def test_an_entry_nests_at_most_32_deep(inner: str) -> None:
+    def nested(levels: int) -> bytes:
+        lists = levels - 1 - (inner == "{}")
+        return f'{{"a":{"[" * lists}{inner}{"]" * lists}}}'.encode()
+
+    check_entry(nested(MAX_DEPTH))
+    assert all_canonical([nested(MAX_DEPTH)])
+    with pytest.raises(EntryError):
+        check_entry(nested(MAX_DEPTH + 1))
+    assert not all_canonical([nested(MAX_DEPTH + 1)])
+
+
+def test_an_entry_may_be_wide_and_hold_brackets_in_its_texts() -> None:
+    check_entry(b'{"a":"' + b"[{" * 50 + b'","b":[' + b",".join([b"[{}]"] * 50) + b"]}")
 
 
 keys = st.text(st.characters(max_codepoint=127), max_size=4)
