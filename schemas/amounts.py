@@ -6,6 +6,7 @@ a wrong guess is wrong by ten thousand.
 """
 
 import re
+from collections.abc import Callable
 from decimal import Context, Decimal, Inexact
 from enum import StrEnum
 
@@ -37,6 +38,9 @@ _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,8})?")
 _AMOUNT = re.compile(rf"({_CURRENCY})? ?{_NUMBER} ?(?:(分|元|万元?|亿元?)(人民币)?)?")
 _RATIO = re.compile(rf"{_NUMBER} ?(%)?")
 _COUNT = re.compile(_NUMBER)
+# No sign, no separator, and short enough that no unit takes it over 18 digits.
+_SIMPLE = re.compile(r"(0|[1-9][0-9]{0,9})(?:\.([0-9]{1,2}))?")
+_DIGITS = re.compile(r"0|[1-9][0-9]{0,14}")
 _FULL_WIDTH = str.maketrans(
     {**{chr(c + 0xFEE0): chr(c) for c in range(0x21, 0x7F)}, "\u3000": " ", "\u00a0": " ", "￥": "¥"}
 )
@@ -78,6 +82,28 @@ def parse_amount(value: str | int | Decimal, unit: Unit) -> Decimal:
     return _scaled(_decimal(digits), _IN_YUAN[unit], "amount", trim=2)
 
 
+def compile_amount(unit: Unit) -> Callable[[str | int | Decimal], str]:
+    """A reader of money in ``unit`` to canonical text in 元: ``decimal_text(parse_amount(value, unit))``.
+
+    Plain numbers with at most two decimals, which is nearly all of them, are moved to 元 as integers.
+    """
+    factor = {Unit.YUAN: 1, Unit.WAN: 10**4, Unit.YI: 10**8}.get(unit)
+
+    def read(value: str | int | Decimal) -> str:
+        text = value if type(value) is str else str(value) if type(value) in (int, Decimal) else ""
+        if factor is not None and (match := _SIMPLE.fullmatch(text)):
+            if factor == 1:
+                return text
+            whole, decimals = match.groups()
+            if not decimals:
+                return str(int(whole) * factor)
+            digits = str(int(whole + decimals) * factor).rjust(len(decimals) + 1, "0")
+            return f"{digits[: -len(decimals)]}.{digits[-len(decimals) :]}"
+        return decimal_text(parse_amount(value, unit))
+
+    return read
+
+
 def parse_ratio(value: str | int | Decimal, form: RatioForm) -> Decimal:
     """A share as a fraction of one from ``value`` in ``form``; a written % only where per cent is declared."""
     if not isinstance(value, str):
@@ -95,6 +121,8 @@ def parse_decimal(value: str | int | Decimal) -> Decimal:
 
 def parse_count(value: str | int | Decimal) -> int:
     """A whole number from 0 to 2^53 - 1; ``12.0`` is whole, ``12.5`` and ``-1`` are refused."""
+    if type(value) is str and _DIGITS.fullmatch(value):
+        return int(value)
     number = _decimal(_count_digits(value)) if isinstance(value, str) else _number(value, "count")
     whole = int(number)
     if whole != number or not 0 <= whole < 2**53:

@@ -9,6 +9,7 @@ from calendar import monthrange
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -64,6 +65,7 @@ _ALL_DIGITS = frozenset({"yyyy", "yyyyMM", "yyyyMMdd", "yyyyMMddHHmmss", "epoch-
 _OPEN = frozenset({"", "9999-12-31", "99991231", "99999999", "99999999999999"})
 _LAST_DAY = (9999, 12, 31)
 _LONGEST = 40
+_REMEMBERED = 4096
 
 
 def compile_day(forms: Iterable[str]) -> Callable[[object], str | None]:
@@ -78,7 +80,7 @@ def compile_day(forms: Iterable[str]) -> Callable[[object], str | None]:
         found = read(value)
         return None if found is None else found.isoformat()
 
-    return day
+    return _remembering(day)
 
 
 def compile_month(forms: Iterable[str]) -> Callable[[object], str | None]:
@@ -89,7 +91,13 @@ def compile_month(forms: Iterable[str]) -> Callable[[object], str | None]:
         found = read(value)
         return None if found is None else found.isoformat()[:7]
 
-    return month
+    return _remembering(month)
+
+
+def _remembering(read: Callable[[object], str | None]) -> Callable[[object], str | None]:
+    """The same days stand in row after row of every enterprise; texts only, since 1 and True are one key."""
+    remembered = lru_cache(_REMEMBERED)(read)
+    return lambda value: remembered(value) if type(value) is str and len(value) <= _LONGEST else read(value)
 
 
 def compile_year(forms: Iterable[str]) -> Callable[[object], int | None]:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from schemas.amounts import (
     RatioForm,
     Unit,
+    compile_amount,
     decimal_text,
     parse_amount,
     parse_count,
@@ -216,3 +217,30 @@ def test_any_text_is_read_or_refused_without_another_error(text: str) -> None:
         except InvalidValue:
             continue
         canonical_decimal.validate_python(decimal_text(Decimal(value)))
+
+
+@MANY
+@given(
+    st.one_of(
+        st.decimals(min_value=-(10**10), max_value=10**10, places=2, allow_nan=False, allow_infinity=False),
+        st.integers(min_value=-(10**12), max_value=10**12),
+        st.from_regex(r"-?[0-9]{1,12}(\.[0-9]{1,4})?", fullmatch=True),
+        st.sampled_from(["1,234.00", "１２３４", "-0.00", "0", "0.0", "00", "1.", "", "¥3", "3万元", "1e3"]),
+    ),
+    st.sampled_from(list(Unit)),
+)
+def test_the_compiled_reader_of_amounts_says_what_the_parser_says(value: str | int | Decimal, unit: Unit) -> None:
+    read = compile_amount(unit)
+    try:
+        expected = decimal_text(parse_amount(value, unit))
+    except InvalidValue:
+        with pytest.raises(InvalidValue):
+            read(value)
+    else:
+        assert read(value) == expected
+
+
+@pytest.mark.parametrize("value", [True, 1.5, None])
+def test_the_compiled_reader_of_amounts_refuses_what_is_no_number(value: object) -> None:
+    with pytest.raises(InvalidValue):
+        compile_amount(Unit.YUAN)(value)  # type: ignore[arg-type]
