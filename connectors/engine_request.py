@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote
 
-from connectors.base import Query, Subject
+from connectors.base import Subject
 from connectors.manifest_text import KeyPath, Refusal
 from connectors.wire import Draft, Encode
 from schemas.base import Json
@@ -37,10 +37,6 @@ class Values:
     cursor: str | None = None
     ticket: str = ""
     request_id: str = ""
-
-
-def values_of(query: Query, today: date, month: YearMonth | None) -> Values:
-    return Values(query.subject, query.first, query.last, today, month)
 
 
 Fill = Callable[[Values], Any]

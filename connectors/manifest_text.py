@@ -44,12 +44,14 @@ def read(file: Path) -> tuple[str, dict[str, Any]]:
 
 
 def parse(file: Path, text: str, data: dict[str, Any]) -> manifest.Manifest:
-    """Raises ManifestError for the first wrong key in the order of the file."""
+    """Raises ManifestError for the first unknown key in the order of the file, else for the first that is wrong."""
     try:
         return manifest.Manifest.model_validate(data)
     except ValidationError as err:
-        found = [_refusal(e, data) for e in err.errors(include_url=False, include_input=False)]
-        raise error(file, text, min(found, key=lambda r: line_of(text, r.at))) from None
+        found = err.errors(include_url=False, include_input=False)
+        # A key that is misspelt is missing too: the misspelling is what to mend.
+        found = [e for e in found if e["type"] == "extra_forbidden"] or found
+        raise error(file, text, min((_refusal(e, data) for e in found), key=lambda r: line_of(text, r.at))) from None
 
 
 def error(file: Path, text: str, refusal: Refusal) -> ManifestError:
@@ -106,8 +108,8 @@ def _indexed(names: KeyPath, tables: dict[KeyPath, int]) -> KeyPath:
 
 
 def _refusal(found: Any, data: dict[str, Any]) -> Refusal:
-    at = _in_data(found["loc"], data)
     kind, context = found["type"], found.get("ctx", {})
+    at = _in_data(found["loc"], data) + (found["loc"][-1:] if kind == "missing" else ())
     if kind == "extra_forbidden":
         close = get_close_matches(str(at[-1]), _known_keys(), n=1)
         return Refusal(at, f"no such key here: did you mean `{close[0]}`?" if close else "remove this key")
@@ -123,12 +125,10 @@ def _refusal(found: Any, data: dict[str, Any]) -> Refusal:
 def _in_data(loc: KeyPath, data: Any) -> KeyPath:
     """pydantic's location without the union tags that it puts between the keys of the file."""
     path: list[str | int] = []
-    for position, part in enumerate(loc):
+    for part in loc:
         if part in (data if isinstance(data, dict) else range(len(data)) if isinstance(data, list) else ()):
             data = data[part]
-        elif position < len(loc) - 1 or not isinstance(data, dict):
-            continue
-        path.append(part)
+            path.append(part)
     return tuple(path)
 
 

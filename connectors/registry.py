@@ -75,6 +75,7 @@ def _connectors_in(folder: Path) -> Iterator[Path]:
 
 
 def _outside(folder: Path) -> list[Path]:
+    folder = folder.resolve()
     if (folder / FILE).is_file():
         return [folder]
     inside = list(_connectors_in(folder)) if folder.is_dir() else []
