@@ -6,6 +6,7 @@ Names are those of docs/platforms.md. The same seed gives the same secrets, so a
 from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256, shake_256
+from itertools import count
 from math import gcd
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -32,10 +33,9 @@ def _small_primes() -> tuple[int, ...]:
 def _primes(material: bytes) -> Iterator[int]:
     """Fermat base-2 probable primes of 1024 bits in the order in which ``material`` leads to them."""
     small = _small_primes()
-    for counter in range(1 << 20):
-        candidate = int.from_bytes(shake_256(material + counter.to_bytes(4)).digest(128)) | 3 << 1022 | 1
-        if all(candidate % p for p in small) and pow(2, candidate - 1, candidate) == 1:
-            yield candidate
+    drawn = (shake_256(material + number.to_bytes(4)).digest(128) for number in count())
+    candidates = (int.from_bytes(digest) | 3 << 1022 | 1 for digest in drawn)
+    return (c for c in candidates if all(c % p for p in small) and pow(2, c - 1, c) == 1)
 
 
 @cache

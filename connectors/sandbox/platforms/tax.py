@@ -7,11 +7,10 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from connectors.sandbox import verify
+from connectors.sandbox.credentials import rsa_key
 from connectors.sandbox.platforms.base import Platform, page_of, route
 from connectors.sandbox.series import Row
 from connectors.sandbox.verify import Refused, Why
@@ -74,10 +73,7 @@ class Tax(Platform):
     def __init__(self, world: World, secrets: Mapping[str, str]) -> None:
         super().__init__(world, secrets)
         self._nonces = verify.Nonces(2 * _WINDOW)
-        key = load_pem_private_key(secrets["private_key"].encode(), None)
-        if not isinstance(key, RSAPrivateKey):
-            raise TypeError("sh-tax signs with RSA")
-        self._public = key.public_key()
+        self._public = rsa_key(world.seed).public_key()
 
     def serve(self, call: Call) -> Answer:
         route(call, "POST", {"gateway": True})
