@@ -1,15 +1,20 @@
 """What all schemes share: moments, options as typed errors, secrets by name."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from connectors.signing import SCHEMES
 from connectors.signing.base import Moment, TimeForm, new_nonce, path_of
+from connectors.signing.template import SIGNED
 from connectors.wire import WireRequest
 from schemas.base import Json
 from schemas.errors import ConfigurationError, InvalidValue, ManifestError
 
+PAGE = (Path(__file__).parent.parent / "docs" / "signing.md").read_text("utf-8")
 AT = Moment(1700000000.123, "abc123nonce")
 
 
@@ -85,3 +90,21 @@ def test_a_declared_secret_without_a_value_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError) as caught:
         SCHEMES["tif"].build({}, {"paasid": "p", "token": ""})
     assert caught.value.details["at"] == "secrets.token"
+
+
+def named_in(schema: Any) -> Iterator[str]:
+    """Every switch of a JSON Schema, and every word that a switch takes."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", ())
+        yield from schema.get("enum", ())
+    inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    for value in inner:
+        yield from named_in(value)
+
+
+def test_the_page_names_every_scheme_switch_and_placeholder() -> None:
+    switches = {name for scheme in SCHEMES.values() for name in named_in(scheme.options.model_json_schema())}
+    assert {"derived", "yyyyMMddHHmmss", "token_path"} <= switches
+    said = set(re.findall(r"`([^`]+)`", PAGE))
+    said |= {word for phrase in said for word in re.split(r"[^\w-]+", phrase)}
+    assert {*SCHEMES, *switches, *(f"{{{place}}}" for place in SIGNED)} - said == set()

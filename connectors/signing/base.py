@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
@@ -38,16 +39,20 @@ class Moment:
             raise InvalidValue(what="nonce")
 
     def text(self, form: TimeForm) -> str:
-        if form == "unix-s":
-            return str(int(self.unix))
-        if form == "unix-ms":
-            return str(round(self.unix * 1000))
-        if form == "rfc1123":
-            return formatdate(self.unix, usegmt=True)
-        if form == "rfc3339":
-            return datetime.fromtimestamp(int(self.unix), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        wall = datetime.fromtimestamp(int(self.unix), _SHANGHAI)
-        return wall.strftime("%Y-%m-%d %H:%M:%S" if form == "yyyy-MM-dd HH:mm:ss" else "%Y%m%d%H%M%S")
+        return str(round(self.unix * 1000)) if form == "unix-ms" else _text_of_second(int(self.unix), form)
+
+
+@lru_cache(maxsize=64)
+def _text_of_second(second: int, form: TimeForm) -> str:
+    """Kept, because all requests of one second share it and formatting costs more than an HMAC."""
+    if form == "unix-s":
+        return str(second)
+    if form == "rfc1123":
+        return formatdate(second, usegmt=True)
+    if form == "rfc3339":
+        return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    wall = datetime.fromtimestamp(second, _SHANGHAI)
+    return wall.strftime("%Y-%m-%d %H:%M:%S" if form == "yyyy-MM-dd HH:mm:ss" else "%Y%m%d%H%M%S")
 
 
 def new_nonce() -> str:
