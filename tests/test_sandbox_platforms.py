@@ -128,7 +128,7 @@ def test_lists_longer_than_a_page_come_whole_and_once(dataset: str) -> None:
 @pytest.mark.parametrize("dataset", [d for d in PLATFORM_OF if d != "provident_fund"])
 def test_every_data_set_is_read_as_its_truth_also_where_few_have_it(dataset: str) -> None:
     n = next(n for n in range(10, 3000) if view(WORLD.enterprise(n), dataset, FIRST, LAST))
-    found = fetch(LONG_RUNNING[PLATFORM_OF[dataset]], dataset, uscc_of(n))
+    found = fetch(new(PLATFORM_OF[dataset]), dataset, uscc_of(n))
     for row, truth in zip(found, view(WORLD.enterprise(n), dataset, FIRST, LAST), strict=True):
         same(row, truth)
 
