@@ -4,6 +4,8 @@ The region part 990000 belongs to no division (GB/T 2260 assigns no 99), the org
 the enterprise, both check characters hold (GB 32100, GB 11714), and every name says 虚构 and （沙箱）.
 """
 
+from functools import lru_cache
+
 from schemas.identifiers import organisation_code_check, registration_check, uscc_check
 
 REGION = "990000"
@@ -31,6 +33,7 @@ def uscc_of(n: int) -> str:
     return _code(_OURS, n)
 
 
+@lru_cache(8192)
 def number_of(uscc: str) -> int | None:
     """The inverse of ``uscc_of``; None for every text that it does not give."""
     if len(uscc) != 18:

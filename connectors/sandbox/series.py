@@ -6,6 +6,7 @@ Months are indexes (year * 12 + month - 1). Every figure is a function of (enter
 from calendar import monthrange
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from connectors.sandbox.population import ANCHOR, Enterprise
 
@@ -25,14 +26,17 @@ def month_of(day: date) -> int:
     return day.year * 12 + day.month - 1
 
 
+@lru_cache(1024)
 def month_text(month: int) -> str:
     return f"{month // 12}-{month % 12 + 1:02d}"
 
 
+@lru_cache(1024)
 def first_day(month: int) -> date:
     return date(month // 12, month % 12 + 1, 1)
 
 
+@lru_cache(1024)
 def last_day(month: int) -> date:
     year, m = month // 12, month % 12 + 1
     return date(year, m, monthrange(year, m)[1])

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -117,6 +118,7 @@ def cents(amount: Decimal | None) -> str:
     return "" if amount is None else f"{amount:.2f}"
 
 
+@lru_cache(8192)
 def compact(day: date | None) -> str:
     """yyyyMMdd."""
     return "" if day is None else f"{day:%Y%m%d}"
