@@ -76,7 +76,7 @@ class Journal:
         await loop.run_in_executor(self._thread, self._reopen)
         if self._connection is None:
             self._thread.shutdown()
-            raise self._broken or StorageUnavailable(retry_after=5)
+            raise self._unavailable()
         self._task = asyncio.create_task(self._write(), name="journal")
 
     async def submit(self, command: Command[R]) -> R:
@@ -127,13 +127,12 @@ class Journal:
         self._wake.clear()
         if self._queue or self._closing:
             return True
-        if self.writable or self._broken:
-            await self._wake.wait()
-            return True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(HEAL_SECONDS):
+        try:
+            async with asyncio.timeout(None if self.writable or self._broken else HEAL_SECONDS):
                 await self._wake.wait()
-        return self._wake.is_set()
+        except TimeoutError:
+            return False
+        return True
 
     def _take(self) -> list[_Waiting]:
         taken: list[_Waiting] = []
@@ -152,22 +151,25 @@ class Journal:
             self._reopen()
         connection = self._connection
         if connection is None:
-            return [self._broken or StorageUnavailable(retry_after=5) for _ in commands]
+            return [self._unavailable() for _ in commands]
         try:
             return self._transact(connection, commands)
         except LogBroken as error:
             self._broken = error
             self._disconnect()
-            return [error for _ in commands]
+            return [self._unavailable() for _ in commands]
         except Exception as error:
             if storage_failed(error):
                 self._disconnect()
-                return [StorageUnavailable(retry_after=5) for _ in commands]
+                return [self._unavailable() for _ in commands]
             if len(commands) == 1:
                 return [StorageUnavailable() if isinstance(error, SQLAlchemyError) else error]
         # Something in here cannot be done: halve until it is alone, so that it hurts only itself.
         half = len(commands) // 2
         return [*self._run(commands[:half]), *self._run(commands[half:])]
+
+    def _unavailable(self) -> LogBroken | StorageUnavailable:
+        return LogBroken(**self._broken.details) if self._broken else StorageUnavailable(retry_after=5)
 
     def _transact(self, connection: Connection, commands: Sequence[Command[Any]]) -> list[Any]:
         began = self._monotonic()

@@ -42,17 +42,17 @@ class Lease:
 
     async def check(self) -> None:
         """Return inside a lease. Raises the ConsentError of what stops the consent, or StorageUnavailable."""
-        for _ in range(_TRIES):
-            if self._monotonic() < self._until:
-                return
+        tries = 0
+        while self._monotonic() >= self._until:
+            if tries == _TRIES:
+                # Reads that take longer than a lease prove nothing about now.
+                raise StorageUnavailable(retry_after=1)
+            tries += 1
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.create_task(self._check())
                 self._reading.add_done_callback(_retrieved)
             # One read for all who wait; a waiter that is cancelled leaves it to the others.
             await asyncio.shield(self._reading)
-        if self._monotonic() >= self._until:
-            # Reads that take longer than a lease prove nothing about now.
-            raise StorageUnavailable(retry_after=1)
 
     async def _check(self) -> None:
         began = self._monotonic()

@@ -1,0 +1,346 @@
+"""The durable writer: batches, what one bad command does to the others, and every way the storage can fail."""
+
+import asyncio
+import errno
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import OperationalError
+
+from consent import journal as journal_module
+from consent import storage as storage_module
+from consent.batch import After, Batch, Command
+from consent.evidence import _prepare
+from consent.journal import Journal
+from consent.ledger import Head, Ledger, root_at
+from consent.log.merkle import Growth
+from consent.storage import Database
+from consent.vault import Vault
+from schemas.errors import LogBroken, Overloaded, ShuttingDown, StorageUnavailable
+from tests.consent_world import KEK, LENDER, LOG_KEY, ORIGIN, PSEUDONYM_KEY, Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Command[int]):
+    """Append one entry under a chosen id; answers with its index."""
+
+    id: str
+
+    def decide(self, batch: Batch) -> int:
+        return batch.append("permit.resumed", LENDER, None, None, {"permit": self.id}, id=self.id)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault(Command[int]):
+    """Appends, then fails as a defect would."""
+
+    error: type[Exception]
+
+    def decide(self, batch: Batch) -> int:
+        batch.append("permit.resumed", LENDER, None, None, {"permit": "fault"})
+        raise self.error
+
+
+@dataclass(frozen=True, slots=True)
+class Size(Command[int]):
+    """Writes nothing; answers with the size of the committed head."""
+
+    def decide(self, batch: Batch) -> After[int]:
+        def size(head: Head, growth: Growth) -> int:
+            assert growth.size == head.size
+            return head.size
+
+        return After(size)
+
+
+def parts(path: Path) -> tuple[Database, Ledger]:
+    database, ledger = Database(path), Ledger(ORIGIN, LOG_KEY)
+    _prepare(database, ledger, Vault(KEK, PSEUDONYM_KEY))
+    return database, ledger
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[tuple[Journal, Database]]:
+    database, ledger = parts(path)
+    new_batch = partial(Batch, vault=Vault(KEK, PSEUDONYM_KEY), permit_validity=timedelta(minutes=15))
+    journal = Journal(database, ledger, new_batch, Clock())
+    try:
+        await journal.open()
+        try:
+            yield journal, database
+        finally:
+            await journal.close()
+    finally:
+        database.dispose()
+
+
+def stored(path: Path) -> list[str]:
+    """The ids in the log in order, after holding the head against the entries."""
+    database, ledger = parts(path)
+    try:
+        with database.readers.begin() as connection:
+            head = ledger.check(connection, None)
+            assert root_at(connection, head.size) == head.root
+            rows = connection.exec_driver_sql("SELECT position, id FROM log_entries ORDER BY position").all()
+    finally:
+        database.dispose()
+    assert [position for position, _ in rows] == list(range(head.size))
+    return [id for _, id in rows]
+
+
+async def test_commands_handed_in_together_are_committed_together_in_order(tmp_path: Path) -> None:
+    async with opened(tmp_path / "j.db") as (journal, database):
+        commits = []
+        event.listen(database._writers, "commit", commits.append)
+        assert await asyncio.gather(*(journal.submit(Note(f"n{n}")) for n in range(300))) == list(range(300))
+        assert len(commits) == 2
+        assert journal.head.size == 300
+    assert stored(tmp_path / "j.db") == [f"n{n}" for n in range(300)]
+
+
+async def test_a_batch_that_writes_nothing_signs_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path / "j.db") as (journal, _):
+        await journal.submit(Note("one"))
+        before = journal.head
+        assert await journal.submit(Size()) == 1
+        assert journal.head == before
+
+
+@pytest.mark.parametrize("error", [KeyError, RuntimeError])
+async def test_a_defect_hurts_only_its_own_command(tmp_path: Path, error: type[Exception]) -> None:
+    async with opened(tmp_path / "j.db") as (journal, _):
+        commands: list[Command[int]] = [Note(f"n{n}") for n in range(40)]
+        commands.insert(17, Fault(error))
+        found = await asyncio.gather(*(journal.submit(c) for c in commands), return_exceptions=True)
+        assert isinstance(found.pop(17), error)
+        assert found == list(range(40))
+        assert journal.writable
+    assert stored(tmp_path / "j.db") == [f"n{n}" for n in range(40)]
+
+
+async def test_a_row_that_the_database_refuses_hurts_only_its_own_command(tmp_path: Path) -> None:
+    async with opened(tmp_path / "j.db") as (journal, _):
+        await journal.submit(Note("taken"))
+        ids = ["a", "b", "taken", "c"]
+        found = await asyncio.gather(*(journal.submit(Note(i)) for i in ids), return_exceptions=True)
+        assert isinstance(found.pop(2), StorageUnavailable)
+        assert found == [1, 2, 3]
+    assert stored(tmp_path / "j.db") == ["taken", "a", "b", "c"]
+
+
+async def test_a_caller_that_left_before_its_turn_wrote_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path / "j.db") as (journal, _):
+        task = asyncio.create_task(journal.submit(Note("gone")))
+        await asyncio.sleep(0)
+        task.cancel()
+        assert await journal.submit(Note("stays")) == 0
+        assert task.cancelled()
+
+
+async def test_a_caller_that_left_during_the_commit_disturbs_nobody(tmp_path: Path) -> None:
+    async with opened(tmp_path / "j.db") as (journal, database):
+        loop, began = asyncio.get_running_loop(), asyncio.Event()
+        event.listen(database._writers, "commit", lambda _: loop.call_soon_threadsafe(began.set))
+        left, stays = (asyncio.create_task(journal.submit(Note(i))) for i in ("left", "stays"))
+        await began.wait()
+        left.cancel()
+        await stays
+    assert stored(tmp_path / "j.db") == ["left", "stays"]
+
+
+async def test_closing_commits_what_was_handed_in_and_takes_no_more(tmp_path: Path) -> None:
+    async with opened(tmp_path / "j.db") as (journal, _):
+        waiting = [asyncio.create_task(journal.submit(Note(f"n{n}"))) for n in range(5)]
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*waiting) == [0, 1, 2, 3, 4]
+    with pytest.raises(ShuttingDown):
+        await journal.submit(Note("late"))
+
+
+async def test_a_full_queue_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "QUEUE", 3)
+    async with opened(tmp_path / "j.db") as (journal, _):
+        found = await asyncio.gather(*(journal.submit(Note(f"n{n}")) for n in range(5)), return_exceptions=True)
+        assert found[:3] == [0, 1, 2]
+        assert [type(f) for f in found[3:]] == [Overloaded, Overloaded]
+
+
+async def test_two_journals_on_one_file_share_one_dense_log(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    async with opened(path) as (one, _), opened(path) as (two, _):
+        found = await asyncio.gather(
+            *(journal.submit(Note(f"{name}{n}")) for n in range(150) for name, journal in (("a", one), ("b", two)))
+        )
+        assert sorted(found) == list(range(300))
+    assert sorted(stored(path)) == sorted(f"{name}{n}" for n in range(150) for name in "ab")
+
+
+async def heals(journal: Journal) -> None:
+    """Wait until the writer has healed by itself, with nobody asking it to write."""
+    for _ in range(500):
+        if journal.writable:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("the journal did not heal")
+
+
+async def outcome(journal: Journal, command: Command[int]) -> int | Exception:
+    (found,) = await asyncio.gather(journal.submit(command), return_exceptions=True)
+    assert isinstance(found, int | Exception)
+    return found
+
+
+def input_output_error(_: Connection) -> None:
+    raise OperationalError("COMMIT", None, sqlite3.OperationalError("disk I/O error"))
+
+
+def no_space(_: Connection) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("failure", [input_output_error, no_space])
+async def test_after_a_failed_commit_nothing_is_acknowledged_until_the_head_was_checked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Callable[[Connection], None]
+) -> None:
+    monkeypatch.setattr(journal_module, "HEAL_SECONDS", 0.01)
+    async with opened(tmp_path / "j.db") as (journal, database):
+        await journal.submit(Note("before"))
+        event.listen(database._writers, "commit", failure)
+        found = await asyncio.gather(*(journal.submit(Note(f"n{n}")) for n in range(5)), return_exceptions=True)
+        assert [type(f) for f in found] == [StorageUnavailable] * 5
+        assert not journal.writable
+        with pytest.raises(StorageUnavailable):
+            await journal.submit(Note("during"))
+        event.remove(database._writers, "commit", failure)
+        await heals(journal)
+        assert await journal.submit(Note("after")) == 1
+    assert stored(tmp_path / "j.db") == ["before", "after"]
+
+
+async def test_a_full_disk_refuses_and_heals_without_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "HEAL_SECONDS", 0.01)
+    full = True
+    connect = Database._write_connection
+
+    def small(database: Database) -> sqlite3.Connection:
+        connection = connect(database)
+        if full:
+            # The real SQLITE_FULL: no page may be added to what the file has.
+            connection.execute("PRAGMA max_page_count=1")
+        return connection
+
+    path = tmp_path / "j.db"
+    stored(path)
+    monkeypatch.setattr(Database, "_write_connection", small)
+    async with opened(path) as (journal, _):
+        found = [await outcome(journal, Note(f"{n:0200}")) for n in range(200)]
+        acknowledged = [f for f in found if isinstance(f, int)]
+        assert {type(f) for f in found} == {int, StorageUnavailable}
+        full = False
+        await journal.submit(Note("after"))
+        assert journal.writable
+    assert len(stored(path)) == len(acknowledged) + 1
+
+
+async def test_a_lock_held_too_long_is_a_bounded_wait_then_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_module, "BUSY_SECONDS", 0.05)
+    path = tmp_path / "j.db"
+    async with opened(path) as (journal, _):
+        other = sqlite3.connect(path, isolation_level=None)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StorageUnavailable) as caught:
+                await journal.submit(Note("waits"))
+            assert "locked" not in str(caught.value)
+            other.execute("ROLLBACK")
+        finally:
+            other.close()
+        assert await journal.submit(Note("goes on")) == 0
+
+
+async def test_a_file_that_was_moved_away_is_noticed_and_taken_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "HEAL_SECONDS", 0.01)
+    path = tmp_path / "j.db"
+    async with opened(path) as (journal, _):
+        await journal.submit(Note("before"))
+        path.rename(tmp_path / "elsewhere.db")
+        with pytest.raises(StorageUnavailable):
+            await journal.submit(Note("lost"))
+        assert not path.exists()
+        (tmp_path / "elsewhere.db").rename(path)
+        await heals(journal)
+        assert await journal.submit(Note("after")) == 1
+
+
+async def test_an_older_copy_of_the_file_is_never_signed_on(tmp_path: Path) -> None:
+    path, copy = tmp_path / "j.db", tmp_path / "copy.db"
+    async with opened(path) as (journal, _):
+        await journal.submit(Note("one"))
+    shutil.copy(path, copy)
+    async with opened(path) as (journal, _):
+        await journal.submit(Note("two"))
+        copy.replace(path)
+        for wal in (tmp_path / "j.db-wal", tmp_path / "j.db-shm"):
+            wal.unlink()
+        with pytest.raises(StorageUnavailable):
+            await journal.submit(Note("three"))
+        for _ in range(2):
+            with pytest.raises(LogBroken):
+                await journal.submit(Note("three"))
+        assert not journal.writable
+    assert stored(path) == ["one"]
+
+
+async def test_a_log_found_broken_inside_a_batch_stops_the_writer(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    async with opened(path) as (journal, _):
+        await asyncio.gather(*(journal.submit(Note(f"n{n}")) for n in range(200)))
+        other = sqlite3.connect(path)
+        other.execute("DELETE FROM log_entries WHERE position = 100")
+        other.commit()
+        other.close()
+        # The 256th entry closes a tile, which needs the leaf that is gone.
+        found = await asyncio.gather(*(journal.submit(Note(f"m{n}")) for n in range(60)), return_exceptions=True)
+        assert {type(f) for f in found} == {LogBroken}
+        with pytest.raises(LogBroken):
+            await journal.submit(Note("more"))
+
+
+async def test_a_journal_does_not_open_on_a_broken_or_missing_log(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    database, ledger = parts(path)
+    new_batch = partial(Batch, vault=Vault(KEK, PSEUDONYM_KEY), permit_validity=timedelta(minutes=15))
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE log_head SET size = 5")
+    other.close()
+    with pytest.raises(LogBroken):
+        await Journal(database, ledger, new_batch, Clock()).open()
+    shutil.rmtree(tmp_path)
+    with pytest.raises(StorageUnavailable):
+        await Journal(database, ledger, new_batch, Clock()).open()
+    database.dispose()
+
+
+async def test_a_defect_at_reopening_is_not_taken_for_a_storage_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, ledger = parts(tmp_path / "j.db")
+    new_batch = partial(Batch, vault=Vault(KEK, PSEUDONYM_KEY), permit_validity=timedelta(minutes=15))
+    monkeypatch.setattr(Ledger, "check", lambda *_: 1 / 0)
+    journal = Journal(database, ledger, new_batch, Clock())
+    with pytest.raises(ZeroDivisionError):
+        await journal.open()
+    await journal.close()
+    database.dispose()

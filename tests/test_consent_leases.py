@@ -1,0 +1,274 @@
+"""Leases on a clock that stands still: no send starts after a revocation was acknowledged."""
+
+import asyncio
+import gc
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consent.consents import ChangeConsent, GrantConsent
+from consent.leases import LEASE_SECONDS, Lease, Leases, PermitGuard
+from consent.permits import Permit
+from schemas.consent import Consent, ConsentState
+from schemas.errors import ConsentError, ConsentExpired, ConsentRevoked, StorageUnavailable
+from tests.consent_world import LENDER, Clock, ask, grant, world
+from tests.test_consent_vault import key
+
+
+class Reads:
+    """A stored consent whose reads end when the test says so."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.code: str | None = None
+        self.gate: asyncio.Event | None = None
+
+    async def __call__(self, consent_id: str) -> str | None:
+        self.count += 1
+        code = self.code
+        if self.gate is not None:
+            await self.gate.wait()
+        return code
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def lease() -> tuple[Lease, Reads, Time]:
+    reads, time = Reads(), Time()
+    return Lease("c", reads, time), reads, time
+
+
+async def test_a_good_check_lasts_200_ms_and_costs_one_read() -> None:
+    held, reads, time = lease()
+    for _ in range(5):
+        await held.check()
+    assert reads.count == 1
+    time.now += LEASE_SECONDS - 0.001
+    await held.check()
+    assert reads.count == 1
+    time.now += 0.001
+    await held.check()
+    assert reads.count == 2
+
+
+async def test_those_who_wait_share_one_read() -> None:
+    held, reads, _ = lease()
+    reads.gate = asyncio.Event()
+    waiting = [asyncio.create_task(held.check()) for _ in range(50)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    reads.gate.set()
+    await asyncio.gather(*waiting[1:])
+    assert (reads.count, waiting[0].cancelled()) == (1, True)
+
+
+async def test_a_bad_consent_is_its_own_error_for_everybody() -> None:
+    held, reads, _ = lease()
+    reads.code = "consent_revoked"
+    found = await asyncio.gather(*(held.check() for _ in range(3)), return_exceptions=True)
+    assert [type(f) for f in found] == [ConsentRevoked] * 3
+
+
+async def test_an_error_that_nobody_waits_for_any_more_is_not_left_lying_about() -> None:
+    held, reads, _ = lease()
+    reads.code, reads.gate = "consent_revoked", asyncio.Event()
+    waiting = asyncio.create_task(held.check())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    reads.gate.set()
+    await asyncio.gather(waiting, return_exceptions=True)
+    left: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context))
+    del held
+    await asyncio.sleep(0)
+    gc.collect()
+    assert left == []
+
+
+async def test_the_lease_counts_from_before_the_read() -> None:
+    held, reads, time = lease()
+    reads.gate = asyncio.Event()
+    waiting = asyncio.create_task(held.check())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert reads.count == 1
+    time.now += 0.15
+    reads.gate.set()
+    await waiting
+    time.now += 0.06
+    await held.check()
+    assert reads.count == 2
+
+
+async def test_reads_slower_than_a_lease_prove_nothing() -> None:
+    time = Time()
+
+    async def slow(_: str) -> str | None:
+        time.now += LEASE_SECONDS
+        return None
+
+    with pytest.raises(StorageUnavailable):
+        await Lease("c", slow, time).check()
+
+
+async def test_a_drop_ends_the_lease_and_a_check_begun_before_it_grants_none() -> None:
+    held, reads, time = lease()
+    held.grant(time.now)
+    time.now += 0.01
+    held.drop()
+    held.grant(time.now - 0.005)
+    reads.code = "consent_revoked"
+    with pytest.raises(ConsentRevoked):
+        await held.check()
+
+
+def permit_of(consent_id: str, checked_at: float, clock: Clock, seconds: float = 900) -> Permit:
+    consent = Consent.model_construct(id=consent_id)
+    end = Clock(clock.now)
+    end.forward(seconds=seconds)
+    return Permit("p", consent, (), end.now, 0, clock.now, None, checked_at, key())
+
+
+async def test_the_decision_itself_is_a_good_check_shared_by_all_permits_of_the_consent() -> None:
+    reads, time, clock = Reads(), Time(), Clock()
+    leases = Leases(reads, clock, time)
+    one = leases.guard(permit_of("c", time.now, clock))
+    two = leases.guard(permit_of("c", time.now - 1, clock))
+    other = leases.guard(permit_of("d", time.now - 1, clock))
+    await one.may_send()
+    await two.may_keep()
+    assert reads.count == 0
+    await other.may_send()
+    assert reads.count == 1
+    leases.drop("c")
+    await two.may_send()
+    assert reads.count == 2
+    leases.drop("unknown")
+
+
+async def test_a_lease_that_nobody_holds_is_forgotten() -> None:
+    reads, time, clock = Reads(), Time(), Clock()
+    leases = Leases(reads, clock, time)
+    guard: PermitGuard | None = leases.guard(permit_of("c", time.now, clock))
+    assert len(leases._leases) == 1
+    assert guard is not None
+    del guard
+    gc.collect()
+    assert len(leases._leases) == 0
+
+
+async def test_a_permit_that_ran_out_sends_and_keeps_nothing_even_inside_a_lease() -> None:
+    reads, time, clock = Reads(), Time(), Clock()
+    guard = Leases(reads, clock, time).guard(permit_of("c", time.now, clock, seconds=10))
+    clock.forward(seconds=10)
+    for act in (guard.may_send, guard.may_keep):
+        with pytest.raises(ConsentExpired):
+            await act()
+
+
+class Race:
+    """Two processes, one consent, and a scheduler that picks every next step from a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.time, self.clock = Time(), Clock()
+        self.revoked_at: float | None = None
+        self.reads: list[tuple[asyncio.Future[str | None], list[str | None]]] = []
+        self.processes = [Leases(self._read, self.clock, self.time) for _ in range(2)]
+        self.guards = [p.guard(permit_of("c", self.time.now, self.clock)) for p in self.processes]
+        self.sends: set[asyncio.Task[None]] = set()
+        self.last_start = float("-inf")
+
+    async def _read(self, _: str) -> str | None:
+        future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self.reads.append((future, []))
+        return await future
+
+    def _step(self) -> None:
+        pick = self.random.random()
+        unread = [seen for _, seen in self.reads if not seen]
+        if pick < 0.3:
+            self.time.now += self.random.choice([0.001, 0.02, 0.07, 0.15])
+        elif pick < 0.5 and unread:
+            self.random.choice(unread).append("consent_revoked" if self.revoked_at is not None else None)
+        elif pick < 0.7 and (ready := [r for r in self.reads if r[1]]):
+            answered = self.random.choice(ready)
+            self.reads.remove(answered)
+            answered[0].set_result(answered[1][0])
+        elif pick < 0.95:
+            self.sends.add(asyncio.create_task(self._send(self.random.choice(self.guards))))
+        elif self.revoked_at is None:
+            # The commit and the drop are two moments, and only the revoking process drops.
+            self.revoked_at = self.time.now
+        else:
+            self.processes[0].drop("c")
+
+    async def _send(self, guard: PermitGuard) -> None:
+        try:
+            await guard.may_send()
+        except (ConsentError, StorageUnavailable):
+            return
+        self.last_start = max(self.last_start, self.time.now)
+
+    async def run(self, steps: int) -> float:
+        """How long after the revocation's commit the last send started (negative: before it)."""
+        for _ in range(steps):
+            self._step()
+            for _ in range(4):
+                await asyncio.sleep(0)
+        for future, _ in self.reads:
+            future.set_result("consent_revoked")
+        await asyncio.gather(*self.sends)
+        return float("-inf") if self.revoked_at is None else self.last_start - self.revoked_at
+
+
+def spans(seeds: range) -> Iterator[float]:
+    async def every() -> list[float]:
+        return [await Race(seed).run(50) for seed in seeds]
+
+    yield from asyncio.run(every())
+
+
+def test_in_500_interleavings_no_send_starts_a_lease_or_more_after_the_commit() -> None:
+    found = list(spans(range(500)))
+    assert max(found) < LEASE_SECONDS
+    # The race is a real one: sends do start between the commit and the acknowledgement.
+    assert sum(span > 0 for span in found) > 50
+
+
+def test_the_interleavings_find_a_lease_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consent.leases.LEASE_SECONDS", LEASE_SECONDS * 1.5)
+    assert max(spans(range(100))) >= LEASE_SECONDS
+
+
+async def test_after_an_acknowledged_revocation_no_guard_of_any_process_lets_a_send_start(tmp_path: Path) -> None:
+    async with world(tmp_path / "e.db") as one, world(tmp_path / "e.db") as two:
+        consent = await one.submit(GrantConsent(grant(), LENDER))
+        guards = [e.guard(await e.submit(ask(f"p{n}", consent.id))) for n, e in enumerate((one, two))]
+        acknowledged = False
+        late = []
+
+        async def sender(guard: PermitGuard) -> None:
+            while True:
+                await guard.may_send()
+                late.append(acknowledged)
+                await asyncio.sleep(0.001)
+
+        senders = [asyncio.create_task(sender(g)) for g in guards]
+        await asyncio.sleep(0)
+        await one.change_consent(ChangeConsent(consent.id, ConsentState.REVOKED, LENDER, "r"))
+        acknowledged = True
+        found = await asyncio.gather(*senders, return_exceptions=True)
+        assert [type(f) for f in found] == [ConsentRevoked, ConsentRevoked]
+        assert late
+        assert not any(late)
