@@ -24,13 +24,16 @@ class Input(NamedTuple):
 
 
 class Derived(NamedTuple):
-    value: str | int | None
+    """A Decimal is a ratio, shown with four places."""
+
+    value: str | int | Decimal
     period: str | None
     sources: tuple[str, ...]
 
 
 Unknown = str
 """The Chinese name of the missing input; ``_ENGLISH`` has it in English."""
+_BEYOND = "合理的数值"
 _ENGLISH = {
     "成立日期": "date of establishment",
     "行业代码": "industry code",
@@ -46,14 +49,12 @@ _ENGLISH = {
     "完整的司法记录": "complete court records",
     "年报资产与负债": "assets and liabilities of one annual report",
     "计量单位": "the unit, which is in doubt",
+    _BEYOND: "figures within reason",
 }
 
 _FOUR = Decimal("0.0001")
+_LARGEST = Decimal(10) ** 9
 _WAN = Decimal(10000)
-
-
-def _ratio(value: Decimal) -> str:
-    return decimal_text(value.quantize(_FOUR))
 
 
 def _age(given: Input) -> Derived | Unknown:
@@ -109,7 +110,7 @@ def _staff_trend(given: Input) -> Derived | Unknown:
     if last - 12 not in months or months[last - 12][0] == 0:
         return "十二个月前的参保人数"
     change = Decimal(months[last][0]) / months[last - 12][0] - 1
-    return Derived(_ratio(change), period_text(last - 12, last), (heads.ref(last - 12), heads.ref(last)))
+    return Derived(change, period_text(last - 12, last), (heads.ref(last - 12), heads.ref(last)))
 
 
 def _insured_months(given: Input) -> Derived | Unknown:
@@ -134,7 +135,7 @@ def _fund_coverage(given: Input) -> Derived | Unknown:
         return "共同月份"
     month = max(common)
     ratio = Decimal(fund.months[month][0]) / insured.months[month][0]
-    return Derived(_ratio(ratio), month_text(month), (fund.ref(month), insured.ref(month)))
+    return Derived(ratio, month_text(month), (fund.ref(month), insured.ref(month)))
 
 
 def _revenue_trend(given: Input) -> Derived | Unknown:
@@ -145,7 +146,7 @@ def _revenue_trend(given: Input) -> Derived | Unknown:
         end = flow.last
         now, before = flow.total(end - 11, end), flow.total(end - 23, end - 12)
         if now is not None and before:
-            return Derived(_ratio(now / before - 1), period_text(end - 23, end), (flow.answer.source,))
+            return Derived(now / before - 1, period_text(end - 23, end), (flow.answer.source,))
     return "连续二十四个月的增值税销售额"
 
 
@@ -158,7 +159,7 @@ def _tax_burden(given: Input) -> Derived | Unknown:
         end = sales.last
         sold, paid = sales.total(end - 11, end), payable.total(end - 11, end)
         if sold and paid is not None:
-            return Derived(_ratio(paid / sold), period_text(end - 11, end), (sales.answer.source,))
+            return Derived(paid / sold, period_text(end - 11, end), (sales.answer.source,))
     return "十二个月的增值税销售额与应纳税额"
 
 
@@ -177,7 +178,7 @@ def _encumbrance(given: Input) -> Derived | Unknown:
             return missing
         totals.append((total, answers[0].source))
     (assessed, estate), (secured, mortgages) = totals
-    return Derived(_ratio(secured / assessed), None, (mortgages, estate)) if assessed else "完整的不动产评估价值"
+    return Derived(secured / assessed, None, (mortgages, estate)) if assessed else "完整的不动产评估价值"
 
 
 def _litigation(given: Input) -> Derived | Unknown:
@@ -204,7 +205,7 @@ def _leverage(given: Input) -> Derived | Unknown:
             row = report.rows[number]
             assets = Decimal(str(row["total_assets"]))
             if assets > 0:
-                return Derived(_ratio(Decimal(str(row["total_liabilities"])) / assets), year, (report.ref(number),))
+                return Derived(Decimal(str(row["total_liabilities"])) / assets, year, (report.ref(number),))
     return "年报资产与负债"
 
 
@@ -278,6 +279,9 @@ def indicators(material: Material, figures: Figures, doubtful: frozenset[str]) -
     result = []
     for one in INDICATORS:
         derived = one.derive(given)
+        if isinstance(derived, Derived) and isinstance(derived.value, Decimal):
+            ratio = derived.value
+            derived = _BEYOND if abs(ratio) > _LARGEST else derived._replace(value=decimal_text(ratio.quantize(_FOUR)))
         known = isinstance(derived, Derived)
         value, period, sources = derived if isinstance(derived, Derived) else (None, None, ())
         result.append(

@@ -54,7 +54,7 @@ class Flow(NamedTuple):
                 return None
             result += self.spans[month, ends[0]][0]
             month = ends[0] + 1
-        return result
+        return _within(result)
 
     def ref(self, span: Span) -> str:
         """The one record of the span, or the source where several records add up to it."""
@@ -68,10 +68,18 @@ class Figures(NamedTuple):
     flows: Mapping[str, Sequence[Flow]]
 
 
+_LIMIT = Decimal(10) ** 18
+"""The canonical decimal has 18 digits before the point. A platform whose rows add up to more is not believed."""
+
+
 def sum_of(rows: Sequence[Row], field: str) -> Decimal | None:
-    """The sum of a decimal field; None where any row lacks it. Over no rows it is zero."""
+    """The sum of a decimal field; None where any row lacks it, or beyond reason. Over no rows it is zero."""
     amounts = [Decimal(str(row[field])) for row in rows if field in row]
-    return sum(amounts, Decimal(0)) if len(amounts) == len(rows) else None
+    return _within(sum(amounts, Decimal(0))) if len(amounts) == len(rows) else None
+
+
+def _within(amount: Decimal) -> Decimal | None:
+    return amount if -_LIMIT < amount < _LIMIT else None
 
 
 def period_text(first: int, last: int) -> str:
@@ -179,6 +187,7 @@ def _net_invoices(answer: Answer) -> dict[str, dict[Span, tuple[Decimal, int]]]:
         spans = result.setdefault(direction, {})
         before = spans.get(span)
         spans[span] = (net, number) if before is None else (before[0] + net, before[1])
+    unknown |= {(d, span) for d, spans in result.items() for span, (net, _) in spans.items() if _within(net) is None}
     for direction, span in unknown:
         result.get(direction, {}).pop(span, None)
     return result

@@ -23,10 +23,6 @@ def value_of(value: object, unit: str | None, period: str | None, *sources: str)
     return {"value": shown, "unit": unit, "period": period, "sources": list(sources)}
 
 
-def _any(row: Row, today: str) -> bool:  # noqa: ARG001
-    return True
-
-
 def _current(row: Row, today: str) -> bool:  # noqa: ARG001
     return row.get("current") is not False
 
@@ -68,13 +64,13 @@ def _active(row: Row, today: str) -> bool:  # noqa: ARG001
 
 class Count(NamedTuple):
     name: str
-    where: Where = _any
+    where: Where | None = None
 
 
 class Total(NamedTuple):
     name: str
     field: str
-    where: Where = _any
+    where: Where | None = None
     unit: str = "元"
 
 
@@ -166,7 +162,7 @@ def normalise(material: Material, figures: Figures) -> dict[str, Values]:
 
 def _by_rules(answer: Answer, today: str) -> Values:
     values: Values = {}
-    selected: dict[Where, Sequence[Row]] = {_any: answer.rows}
+    selected: dict[Where | None, Sequence[Row]] = {None: answer.rows}
     for rule in RULES.get(answer.dataset, ()):
         if isinstance(rule, Single):
             if answer.rows and rule.field in answer.rows[0]:
@@ -177,7 +173,7 @@ def _by_rules(answer: Answer, today: str) -> Values:
                 row, number = found
                 values[rule.name] = value_of(row[rule.field], rule.unit, str(row[rule.by]), answer.ref(number))
         elif answer.whole:
-            if rule.where not in selected:
+            if rule.where is not None and rule.where not in selected:
                 selected[rule.where] = [row for row in answer.rows if rule.where(row, today)]
             rows = selected[rule.where]
             if isinstance(rule, Count):
