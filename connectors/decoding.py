@@ -8,7 +8,8 @@ import codecs
 import json
 import re
 from collections.abc import Callable, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
+from itertools import accumulate
 from typing import Any, Final, NoReturn, cast
 
 from connectors.xml_tree import parse_xml
@@ -122,9 +123,12 @@ def _integer(text: str) -> int:
 def _decimal(text: str) -> Decimal:
     if len(text) > MAX_DIGITS:
         _refuse("number_too_long")
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        _refuse("number_out_of_range")
     if not number:
-        return abs(number)
+        return _ZERO
     if not -MAX_MAGNITUDE <= number.adjusted() <= MAX_MAGNITUDE:
         _refuse("number_out_of_range")
     return number
@@ -139,6 +143,8 @@ _JSON = json.JSONDecoder(
 )
 _OPEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _NOT_BRACKETS = bytes(b for b in range(256) if b not in b"[]{}")
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_ZERO = Decimal(0)
 # Escapes that can hide what raw text was already searched for: surrogates, U+FFFD, the first letter of 锟斤拷.
 _SUSPECT_ESCAPE = re.compile(r"\\u(?:[dD][89a-fA-F]|[fF]{3}[dD]|951[fF])")
 
@@ -165,13 +171,11 @@ def _check_depth(text: str) -> None:
     # Three looks, each dearer than the one before and seldom needed. First: too few brackets to be deep.
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
-    # Second: take away everything but brackets, then empty pairs level by level.
-    skeleton = text.encode("utf-8", "surrogatepass").translate(None, _NOT_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        skeleton = skeleton.replace(b"[]", b"").replace(b"{}", b"")
-        if not skeleton:
-            return
-    # Third: brackets inside strings confused the second, or it is deep, or broken.
+    # Second: the depth of all brackets, whether they stand in strings or not.
+    brackets = text.encode("utf-8", "surrogatepass").translate(None, _NOT_BRACKETS)
+    if max(accumulate(map(_STEP.__getitem__, brackets))) <= MAX_DEPTH:
+        return
+    # Third: the same without strings.
     depth = 0
     for token in _OPEN.finditer(text):
         first = text[token.start()]

@@ -122,7 +122,7 @@ async def attempts(
     if budget:
         budget.call()
     try:
-        async with asyncio.timeout(left):
+        async with asyncio.timeout(left) as timer:
             if on_attempt:
                 on_attempt()
             try:
@@ -132,7 +132,9 @@ async def attempts(
                     raise
                 return await _again(err, call, policy, deadline, clock, budget, sleep, on_attempt)
     except TimeoutError:
-        raise DeadlineExceeded from None
+        if timer.expired():
+            raise DeadlineExceeded from None
+        raise
 
 
 async def _again(

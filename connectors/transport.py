@@ -190,10 +190,14 @@ def _checked(context: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 
+class _NotPublic(OSError):
+    """An OSError, because while it races addresses the connector loses any other kind."""
+
+
 def _public_socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
     family, kind, proto, _, address = info
     if not is_public(str(address[0])):
-        raise UpstreamAddressRefused
+        raise _NotPublic
     return socket.socket(family, kind, proto)
 
 
@@ -217,6 +221,8 @@ def _plain(headers: Mapping[str, str]) -> dict[str, str]:
 def _translated(err: BaseException) -> UpstreamError:
     """The one table from foreign errors to ours."""
     cause = err.__cause__
+    if isinstance(cause, _NotPublic):
+        return UpstreamAddressRefused()
     if isinstance(err, ssl.SSLError | aiohttp.ClientSSLError) or isinstance(cause, ssl.SSLError):
         return UpstreamTls()
     if isinstance(err, aiohttp.ConnectionTimeoutError | aiohttp.ClientConnectorError):
@@ -240,13 +246,9 @@ def _connection_end(response: aiohttp.ClientResponse) -> "asyncio.Future[None] |
     protocol = connection.protocol if connection is not None else None
     end = protocol.closed if protocol is not None else None
     if end is not None:
-        end.add_done_callback(_look)  # asyncio complains of an exception that nobody looked at
+        # asyncio complains of an exception that nobody looked at.
+        end.add_done_callback(asyncio.Future.exception)
     return end
-
-
-def _look(end: "asyncio.Future[None]") -> None:
-    if not end.cancelled():
-        end.exception()
 
 
 class _Inflater:

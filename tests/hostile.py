@@ -35,6 +35,7 @@ class Peer:
                 length = int(value)
         body = await self.reader.readexactly(length)
         self.server.requests.append(head + body)
+        self.server.heard.set()
         return head + body
 
     async def send(self, data: bytes) -> None:
@@ -67,6 +68,8 @@ class Server:
     requests: list[bytes] = field(default_factory=list)
     sent: int = 0
     """Bytes handed to the socket."""
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once a whole request has come."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever a behaviour has come to its end, or lost its client."""
 

@@ -100,6 +100,11 @@ async def test_a_body_that_ends_with_the_connection_is_whole_when_the_end_is_ord
         assert (await ask(server)).body == b'{"a":1}'
 
 
+async def test_a_reply_that_has_no_body_by_its_status_is_whole() -> None:
+    async with hostile(raw(b"HTTP/1.1 204 No Content\r\n\r\n", then="hang")) as server:
+        assert (await ask(server)).body == b""
+
+
 @pytest.mark.parametrize(
     "behaviour",
     [
