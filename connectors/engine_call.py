@@ -76,7 +76,8 @@ class Caller:
     async def _attempt(self, template: Template, values: Values, judge: Judge) -> Answer:
         line = self._line
         self._progress.attempts += 1
-        values.request_id = line.nonce()
+        if "request_id" in template.placeholders:
+            values.request_id = line.nonce()
         draft = template.draft(line.base_url, values)
         request = await self._signer.sign(draft, Moment(line.clock(), line.nonce()), self._send)
         reply = await self._send(request)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from connectors.base import Row
@@ -67,14 +68,11 @@ def converter(name: str, spec: manifest.Spec, longest: int) -> Convert:
         case manifest.CountSpec():
             return lambda value, _notes: parse_count(_number(value))
         case manifest.DaySpec():
-            day = compile_day(spec.forms)
-            return lambda value, _notes: day(value)
+            return _dated(compile_day(spec.forms))
         case manifest.MonthSpec():
-            month = compile_month(spec.forms)
-            return lambda value, _notes: month(value)
+            return _dated(compile_month(spec.forms))
         case manifest.YearSpec():
-            year = compile_year(spec.forms)
-            return lambda value, _notes: year(value)
+            return _dated(compile_year(spec.forms))
         case manifest.CodeSpec():
             return _code(spec, longest)
         case manifest.FlagSpec():
@@ -82,6 +80,16 @@ def converter(name: str, spec: manifest.Spec, longest: int) -> Convert:
         case manifest.ConstSpec():
             constant = spec.value
             return lambda _value, _notes: constant
+
+
+def _dated(read: Callable[[object], Any]) -> Convert:
+    # Reading a date is the dearest step of a row, and the same days come again and again.
+    known = lru_cache(maxsize=4096, typed=True)(read)
+
+    def convert(value: Any, _notes: Notes) -> Any:
+        return known(value) if type(value) is str or type(value) is int else read(value)
+
+    return convert
 
 
 def _number(value: object) -> str | int | Decimal:

@@ -22,7 +22,7 @@ from connectors.manifest import Loaded, load
 from connectors.ports import OpenGuard
 from connectors.wire import WireReply, WireRequest
 from schemas.base import Json, Model, Month, Name, ShortText, Time
-from schemas.errors import UpstreamError, XinqiaoError
+from schemas.errors import ConfigurationError, UpstreamError, XinqiaoError
 from schemas.records import CATALOGUE, DataSet
 
 BASE_URL = "https://fixture.invalid"
@@ -188,14 +188,16 @@ async def _play(
         last=_month(fixture.period[1]),
     )
     now = datetime.fromisoformat(fixture.now).timestamp()
-    connector = DeclarativeConnector(
-        _patient(loaded), replay, secrets, base_url=BASE_URL, clock=lambda: now, nonce=lambda: "0123456789abcdef"
-    )
     deadline = asyncio.get_running_loop().time() + _PATIENCE
     try:
+        connector = DeclarativeConnector(
+            _patient(loaded), replay, secrets, base_url=BASE_URL, clock=lambda: now, nonce=lambda: "0123456789abcdef"
+        )
         reply = await connector.fetch(query, OpenGuard(), deadline, Progress())
     except UpstreamError as err:
         return _compare("failure", err.code, fixture.expect) or _unused(replay)
+    except ConfigurationError as err:
+        return str(err)
     except _Unexpected as err:
         return f"unexpected request: {err}"
     expect = fixture.expect
