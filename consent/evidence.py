@@ -91,8 +91,8 @@ class Evidence:
     async def consent(self, consent_id: str) -> Consent | None:
         return await self._read(reads.consent, consent_id, self._clock())
 
-    async def consents_of(self, lender: str) -> list[Consent]:
-        """All consents given to a lender, oldest first."""
+    async def consents_of(self, lender: str | None) -> list[Consent]:
+        """All consents given to a lender (None: to any), oldest first."""
         return await self._read(reads.consents_of, lender, self._clock())
 
     async def consent_history(self, consent_id: str) -> list[StatusChange]:

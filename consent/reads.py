@@ -79,10 +79,10 @@ def consent(connection: Connection, consent_id: str, now: datetime) -> Consent |
     return found[0] if found else None
 
 
-def consents_of(connection: Connection, lender: str, now: datetime) -> list[Consent]:
-    """All consents given to a lender, oldest first."""
-    query = CONSENT_ROWS.where(consents.c.grantee == lender).order_by(consents.c.registered_at, consents.c.id)
-    return _consents(connection, query, now)
+def consents_of(connection: Connection, lender: str | None, now: datetime) -> list[Consent]:
+    """All consents given to a lender (None: to any), oldest first."""
+    query = CONSENT_ROWS if lender is None else CONSENT_ROWS.where(consents.c.grantee == lender)
+    return _consents(connection, query.order_by(consents.c.registered_at, consents.c.id), now)
 
 
 def consent_history(connection: Connection, consent_id: str) -> list[StatusChange]:

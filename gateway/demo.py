@@ -16,9 +16,9 @@ from typing import Any
 import aiohttp
 import orjson
 from aiohttp import web
-from connectors.sandbox.server import start_sandbox
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from connectors.sandbox.server import start_sandbox
 from consent.log.note import Vkey
 from consent.log.report import Report
 from consent.log.tiles import export
@@ -30,6 +30,7 @@ from gateway.keys import new_signing_key_pem, signing_key, write_private
 from gateway.services import SERVICES, Services, utc_now
 from gateway.settings import Lender, Platform, Settings
 from schemas.base import utc_text
+from schemas.errors import ConfigurationError
 from schemas.records import CATALOGUE
 
 LENDER = "demo-bank"
@@ -163,9 +164,19 @@ def profile_ask(scenario: Mapping[str, Any], consent_id: str) -> dict[str, Any]:
     }
 
 
+def _make_way(folder: Path) -> None:
+    if folder.exists():
+        if not {"checkpoint", "vkey"} <= {child.name for child in folder.iterdir()}:
+            raise ConfigurationError(at=folder.name, mend="the folder exists and holds no export of a log")
+        shutil.rmtree(folder)
+
+
 async def export_and_verify(services: Services, folder: Path) -> Report:
-    """Export the log, in place of an earlier export, and let the stand-alone verifier judge it."""
-    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    """Export the log, in place of an earlier export, and let the stand-alone verifier judge it.
+
+    Raises ConfigurationError where the folder holds something else: that is never deleted.
+    """
+    await asyncio.to_thread(_make_way, folder)
     source = services.evidence.log_source()
     await asyncio.to_thread(export, source, folder)
     return await asyncio.to_thread(verify_export, folder, [Vkey.parse(services.evidence.vkey)])

@@ -47,17 +47,20 @@ def new_signing_key_pem() -> bytes:
 
 
 def create_keys(folder: Path) -> list[str]:
-    """Make the keys that are missing; answers with their file names."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Make the keys that are missing; answers with their file names. Raises ConfigurationError."""
     made = []
-    for name in _SYMMETRIC:
-        if not (folder / name).exists():
-            write_private(folder / name, secrets.token_hex(32).encode() + b"\n")
-            made.append(name)
-    for name in _SIGNING:
-        if not (folder / f"{name}.pem").exists():
-            write_private(folder / f"{name}.pem", new_signing_key_pem())
-            made.append(f"{name}.pem")
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in _SYMMETRIC:
+            if not (folder / name).exists():
+                write_private(folder / name, secrets.token_hex(32).encode() + b"\n")
+                made.append(name)
+        for name in _SIGNING:
+            if not (folder / f"{name}.pem").exists():
+                write_private(folder / f"{name}.pem", new_signing_key_pem())
+                made.append(f"{name}.pem")
+    except OSError:
+        raise ConfigurationError(at="keys", mend="the folder cannot be written") from None
     return made
 
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
-from connectors.registry import load_connectors
 
 from connectors.base import Connector
+from connectors.registry import load_connectors
 from connectors.transport import AioTransport
 from consent.evidence import Evidence, open_evidence
 from gateway.keys import Keys, load_keys
@@ -17,6 +17,7 @@ from gateway.profile.policy import CheckPolicy
 from gateway.profile.sign import ProfileSigner
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
+from schemas.errors import ConfigurationError
 
 Now = Callable[[], datetime]
 
@@ -49,7 +50,10 @@ async def open_services(
     settings: Settings, *, now: Now = utc_now, metrics: Metrics | None = None
 ) -> AsyncIterator[Services]:
     """Keys, evidence and connectors of one gateway. Raises ConfigurationError, ManifestError or LogBroken."""
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        raise ConfigurationError(at="data", mend="the folder cannot be made") from None
     keys = load_keys(settings.key_folder, create=not settings.production)
     transport = AioTransport(allowed_private=settings.allow_private)
     try:

@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
-from schemas.base import Name, ShortText
+from schemas.base import Name, ShortText, first_flaw
 from schemas.errors import ConfigurationError
 
 DEFAULT_DATA = Path(".xinqiao")
@@ -85,9 +91,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 — the library calls by these names
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        config = os.environ.get("XINQIAO_CONFIG")
-        toml = (TomlConfigSettingsSource(settings_cls, toml_file=config),) if config else ()
-        return init_settings, env_settings, *toml
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @property
     def key_folder(self) -> Path:
@@ -96,25 +100,23 @@ class Settings(BaseSettings):
 
 def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
     """Settings from ``config`` (else XINQIAO_CONFIG) and the environment; ConfigurationError names the bad key."""
-    given = {k: v for k, v in overrides.items() if v is not None}
-    before = os.environ.get("XINQIAO_CONFIG")
-    if config is not None:
-        if not config.is_file():
-            raise ConfigurationError(at="config", mend="the file does not exist")
-        os.environ["XINQIAO_CONFIG"] = str(config)
+    named = os.environ.get("XINQIAO_CONFIG")
+    file = config or (Path(named) if named else None)
+    if file is not None and not file.is_file():
+        raise ConfigurationError(at="config", mend="the file does not exist")
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
     try:
-        settings = Settings(**given)
+        settings = FromFile(**{k: v for k, v in overrides.items() if v is not None})
     except ValidationError as err:
-        first = err.errors(include_input=False, include_context=False, include_url=False)[0]
-        at = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(at=at, mend=first["msg"]) from None
-    except ValueError:
-        raise ConfigurationError(at="config", mend="not a TOML file") from None
-    finally:
-        if config is not None:
-            os.environ.pop("XINQIAO_CONFIG", None)
-            if before is not None:
-                os.environ["XINQIAO_CONFIG"] = before
+        at, mend = first_flaw(err)
+        raise ConfigurationError(at=at, mend=mend) from None
+    except SettingsError:
+        raise ConfigurationError(at="environment", mend="a XINQIAO_ variable should hold JSON and does not") from None
+    except (ValueError, OSError):
+        raise ConfigurationError(at="config", mend="not a readable TOML file") from None
     if settings.production and settings.key_folder.resolve().is_relative_to(settings.data.resolve()):
         raise ConfigurationError(at="keys", mend="in production the keys must not lie inside the data folder")
     return settings

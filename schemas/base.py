@@ -1,12 +1,13 @@
 """The base of every model: frozen, strict, closed, and without floats."""
 
+import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from typing_extensions import TypeAliasType
 
-Json = TypeAliasType("Json", "str | int | bool | None | list[Json] | dict[str, Json]")
+Json = TypeAliasType("Json", "str | int | bool | list[Json] | dict[str, Json] | None")
 """A JSON value as this project passes it around: decimals travel as text, so there is no float."""
 
 
@@ -59,6 +60,18 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)
 Uscc = Annotated[str, StringConstraints(pattern=r"^[0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}$")]
 """GB 32100 form only; the check character is schemas.identifiers' work."""
 Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+
+def first_flaw(err: ValidationError) -> tuple[str, str]:
+    """Place (``a.b.0``) and kind of the first flaw. A key that does not look like a name is the sender's own text,
+    perhaps a person's, and becomes ``?``; so does whatever a message could repeat of the input.
+    """
+    first = err.errors(include_input=False, include_context=False, include_url=False)[0]
+    place = [str(p) if isinstance(p, int) or _KEY.fullmatch(p) else "?" for p in first["loc"]]
+    return ".".join(place) or "body", first["msg"]
 
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:

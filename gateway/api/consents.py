@@ -4,7 +4,7 @@ from aiohttp import web
 from pydantic import Field
 
 from consent.consents import ChangeConsent, GrantConsent
-from gateway.api.routing import LENDER, Handler, Route, answer, only_query, parse_body
+from gateway.api.routing import LENDER, Handler, Route, answer, parse_body
 from gateway.services import SERVICES
 from schemas.base import Model, ShortText
 from schemas.consent import Consent, ConsentGrant, ConsentState, StatusChange
@@ -38,7 +38,6 @@ async def register(request: web.Request) -> web.Response:
 
 
 async def find(request: web.Request) -> web.Response:
-    only_query(request, ())
     consents = await request.app[SERVICES].evidence.consents_of(request[LENDER])
     return answer(ConsentList(consents=consents))
 
@@ -63,9 +62,8 @@ def _change(to: ConsentState) -> Handler:
     async def change(request: web.Request) -> web.Response:
         reason = (await parse_body(request, Reason)).reason
         consent = await _own(request)
-        services = request.app[SERVICES]
-        changed = await services.evidence.submit(ChangeConsent(consent.id, to, actor=request[LENDER], reason=reason))
-        return answer(changed)
+        command = ChangeConsent(consent.id, to, actor=request[LENDER], reason=reason)
+        return answer(await request.app[SERVICES].evidence.change_consent(command))
 
     return change
 

@@ -4,7 +4,7 @@ import base64
 
 from aiohttp import web
 
-from gateway.api.routing import Route, answer, only_query, query_int
+from gateway.api.routing import Route, answer, query_int
 from gateway.services import SERVICES
 from schemas.base import Count, Model
 from schemas.errors import InvalidRequest, NotFound
@@ -32,8 +32,7 @@ async def vkey(request: web.Request) -> web.Response:
 
 
 async def inclusion(request: web.Request) -> web.Response:
-    query = only_query(request, ("index", "size"))
-    evidence = request.app[SERVICES].evidence
+    query, evidence = request.query, request.app[SERVICES].evidence
     index, size = query_int(query, "index"), query_int(query, "size", evidence.size)
     if not index < size <= evidence.size:
         raise InvalidRequest(at="index, size", mend="index < size <= the log's size")
@@ -42,8 +41,7 @@ async def inclusion(request: web.Request) -> web.Response:
 
 
 async def consistency(request: web.Request) -> web.Response:
-    query = only_query(request, ("from", "to"))
-    evidence = request.app[SERVICES].evidence
+    query, evidence = request.query, request.app[SERVICES].evidence
     start, size = query_int(query, "from"), query_int(query, "to", evidence.size)
     if not 0 < start <= size <= evidence.size:
         raise InvalidRequest(at="from, to", mend="0 < from <= to <= the log's size")
@@ -83,6 +81,7 @@ ROUTES = [
         _TAG,
         {200: InclusionProof},
         query={"index": "entry index from 0", "size": "tree size; the current one when not given"},
+        needs=("index",),
     ),
     Route(
         "GET",
@@ -92,5 +91,6 @@ ROUTES = [
         _TAG,
         {200: ConsistencyProof},
         query={"from": "the older size", "to": "the newer size; the current one when not given"},
+        needs=("from",),
     ),
 ]

@@ -51,7 +51,8 @@ def openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
             "title": "Xinqiao 信桥",
             "version": version,
             "description": "One signed, traceable enterprise credit profile from public data platforms, "
-            "with the enterprise's consent. 经企业授权，从公共数据平台取数、互相核验，给出一份签名、可追溯的企业信用画像。",
+            "with the enterprise's consent. "
+            "经企业授权，从公共数据平台取数、互相核验，给出一份签名、可追溯的企业信用画像。",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
@@ -79,7 +80,13 @@ def _operation(route: Route, refs: dict[type[BaseModel], str]) -> dict[str, Any]
         if part.startswith("{")
     ]
     parameters += [
-        {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
+        {
+            "name": name,
+            "in": "query",
+            "required": name in route.needs,
+            "description": text,
+            "schema": {"type": "string"},
+        }
         for name, text in route.query.items()
     ]
     parameters += [
@@ -90,7 +97,8 @@ def _operation(route: Route, refs: dict[type[BaseModel], str]) -> dict[str, Any]
     for status, body in route.answers.items():
         schema = {"schema": {"$ref": refs[body]}} if isinstance(body, type) else {}
         media = "application/json" if isinstance(body, type) else body
-        responses[str(status)] = {"description": _TITLES[status], "content": {media: schema}}
+        others: dict[str, Any] = {other: {} for other in route.also}
+        responses[str(status)] = {"description": _TITLES[status], "content": {media: schema, **others}}
     errors = {*route.errors, *((401,) if route.lender else ()), *((400, 413, 415) if route.takes else ())}
     if route.query:
         errors.add(400)

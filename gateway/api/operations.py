@@ -6,8 +6,7 @@ from aiohttp import web
 from prometheus_client import generate_latest
 from pydantic import Field
 
-from gateway.api.routing import METRICS, TOKENS, Route, answer, json_response, only_query
-from gateway.auth.tokens import public_jwk
+from gateway.api.routing import METRICS, TOKENS, Route, answer, json_response
 from gateway.services import SERVICES
 from schemas.base import Count, Json, Model, Name, ShortText
 from schemas.errors import InvalidClient, NotFound, StorageUnavailable, UnsupportedMediaType
@@ -53,7 +52,10 @@ class PlatformList(Model):
 async def token(request: web.Request) -> web.Response:
     if request.content_type != "application/x-www-form-urlencoded":
         raise UnsupportedMediaType(mend="application/x-www-form-urlencoded")
-    form = await request.post()
+    try:
+        form = await request.post()
+    except (ValueError, LookupError):  # bytes that are not what the charset says, or a charset that is none
+        raise InvalidClient(mend="a form in UTF-8") from None
     plain = {k: v for k, v in form.items() if isinstance(v, str)}
     if len(plain) != len(form):
         raise InvalidClient(mend="each parameter once, as text")
@@ -63,7 +65,7 @@ async def token(request: web.Request) -> web.Response:
 
 
 async def jwks(request: web.Request) -> web.Response:
-    return answer({"keys": [public_jwk(request.app[SERVICES].keys.profile)]})
+    return answer(request.app[SERVICES].signer.jwks())
 
 
 async def healthz(_request: web.Request) -> web.Response:
@@ -86,7 +88,6 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 async def platforms(request: web.Request) -> web.Response:
-    only_query(request, ())
     found = [
         PlatformInfo(
             id=c.id,

@@ -4,13 +4,15 @@ import re
 
 from aiohttp import web
 
-from gateway.api.routing import LENDER, Route, json_response, only_query, parse_body
+from gateway.api.routing import LENDER, Route, json_response, parse_body
 from gateway.profile.request import ProfileRequest, read_profile, request_profile
 from gateway.services import SERVICES
 from schemas.base import Count, Model, Text
 from schemas.errors import InvalidRequest, NotAcceptable
 from schemas.profile import Profile
 
+_JOSE = "application/jose"
+_WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 _WAIT = re.compile(r"\s*wait=([0-9]{1,3})\s*")
 
@@ -30,7 +32,6 @@ class ProfileAnswer(Profile):
 
 
 async def create(request: web.Request) -> web.Response:
-    only_query(request, ())
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _KEY.fullmatch(key):
         raise InvalidRequest(at="Idempotency-Key", mend="1 to 128 visible ASCII characters")
@@ -54,14 +55,28 @@ def _wait(prefer: str | None) -> int | None:
 
 
 async def show(request: web.Request) -> web.Response:
-    only_query(request, ())
-    accept = request.headers.get("Accept", "*/*")
+    form = _accepted(request.headers.get("Accept", "*/*"))
     document = await read_profile(request.app[SERVICES], request.match_info["id"], request[LENDER])
-    if "application/jose" in accept:
-        return web.Response(body=document.jws, content_type="application/jose")
-    if "application/json" in accept or "*/*" in accept or "application/*" in accept:
-        return json_response(document.json_bytes())
-    raise NotAcceptable(mend="application/json or application/jose")
+    if form == _JOSE:
+        return web.Response(body=document.jws, content_type=_JOSE)
+    return json_response(document.json_bytes())
+
+
+def _accepted(accept: str) -> str:
+    """The offered media type that the header likes best (RFC 9110 §12.5.1); JSON where it likes both the same."""
+    liking = {}
+    for part in accept.split(","):
+        media, *parameters = (p.strip().lower() for p in part.split(";"))
+        weight = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        liking[media] = float(weight) if _WEIGHT.fullmatch(weight) else 0.0
+    offers = {
+        offer: next((liking[m] for m in (offer, "application/*", "*/*") if m in liking), 0.0)
+        for offer in ("application/json", _JOSE)
+    }
+    best = max(offers, key=lambda offer: offers[offer])
+    if not offers[best]:
+        raise NotAcceptable(mend="application/json or application/jose")
+    return best
 
 
 _TAG = "profiles"
@@ -87,7 +102,7 @@ ROUTES = [
         "Read a profile again 读取画像",
         _TAG,
         {200: ProfileAnswer},
-        headers={"Accept": "application/json, or application/jose for the JWS"},
+        also=(_JOSE,),
         errors=(404, 406, 410, 503),
     ),
 ]

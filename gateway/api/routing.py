@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,9 +14,9 @@ from pydantic import BaseModel, ValidationError
 from connectors.decoding import parse_json
 from gateway.auth.tokens import Tokens
 from gateway.telemetry import Metrics
-from schemas.base import Model
+from schemas.base import Model, first_flaw
 from schemas.errors import (
-    ConsentError,
+    CONSENT_ERRORS,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
@@ -53,7 +53,11 @@ class Route:
     tag: str
     answers: dict[int, type[BaseModel] | str]
     takes: type[BaseModel] | str | None = None
+    also: tuple[str, ...] = ()
+    """Other media types that the first answer is given in."""
     query: dict[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    """The keys of ``query`` that must be there."""
     headers: dict[str, str] = field(default_factory=dict)
     lender: bool = True
     """Whether an access token is needed."""
@@ -64,7 +68,7 @@ def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None
     return web.Response(body=body, status=status, content_type="application/json", headers=headers)
 
 
-def answer(model: BaseModel | dict[str, Any] | list[Any], status: int = 200) -> web.Response:
+def answer(model: BaseModel | Mapping[str, Any], status: int = 200) -> web.Response:
     content = model.model_dump(mode="json") if isinstance(model, BaseModel) else model
     return json_response(orjson.dumps(content), status)
 
@@ -92,23 +96,19 @@ async def parse_body(request: web.Request, model: type[M]) -> M:
         parse_json(body.decode("utf-8"))
         return model.model_validate_json(body)
     except ValidationError as err:
-        first = err.errors(include_input=False, include_context=False, include_url=False)[0]
-        raise InvalidRequest(
-            at=".".join(str(part)[:64] for part in first["loc"]) or "body", mend=first["msg"]
-        ) from None
+        at, mend = first_flaw(err)
+        raise InvalidRequest(at=at, mend=mend) from None
     except (UpstreamError, UnicodeDecodeError):
         raise InvalidRequest(at="body", mend="strict JSON in UTF-8") from None
 
 
-def only_query(request: web.Request, allowed: Sequence[str]) -> dict[str, str]:
-    """The query, each key once and known."""
-    for key in request.query:
-        if key not in allowed or len(request.query.getall(key)) > 1:
-            raise InvalidRequest(at="query", mend="allowed once each: " + (", ".join(allowed) or "none"))
-    return dict(request.query)
+def only_query(request: web.Request, allowed: Iterable[str]) -> None:
+    """Each key of the query once and known."""
+    if request.query_string and (len(set(request.query)) < len(request.query) or set(request.query) - {*allowed}):
+        raise InvalidRequest(at="query", mend="allowed once each: " + (", ".join(allowed) or "none"))
 
 
-def query_int(query: dict[str, str], name: str, default: int | None = None) -> int:
+def query_int(query: Mapping[str, str], name: str, default: int | None = None) -> int:
     text = query.get(name)
     if text is None and default is not None:
         return default
@@ -132,72 +132,75 @@ class Problem(Model):
 
 def add_routes(app: web.Application, routes: Sequence[Route]) -> None:
     for route in routes:
-        app.router.add_route(route.method, route.path, _wrapped(route))
+        app.router.add_route(route.method, route.path, _for_lenders(route) if route.lender else route.handler)
 
 
-def _wrapped(route: Route) -> Handler:
-    """Authenticate, call, and turn errors into problems; one log line and two metrics per request."""
-    handler, needs_lender, label = route.handler, route.lender, f"{route.method} {route.path}"
+def _for_lenders(route: Route) -> Handler:
+    """Authenticate first: a caller without a token learns nothing of the request's other flaws."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        started = time.perf_counter()
-        request_id = secrets.token_hex(8)
-        request[REQUEST_ID] = request_id
-        code = None
-        lender = None
-        try:
-            if needs_lender:
-                lender = request.app[TOKENS].lender(request.headers.get("Authorization"))
-                request[LENDER] = lender
-            response = await handler(request)
-        except XinqiaoError as err:
-            code = err.code
-            if isinstance(err, ConsentError):
-                request.app[METRICS].refusals.labels(code).inc()
-            response = problem_response(err)
-        except web.HTTPRequestEntityTooLarge:
-            code = PayloadTooLarge.code
-            response = problem_response(PayloadTooLarge(limit=request.client_max_size))
-        elapsed = time.perf_counter() - started
-        metrics = request.app[METRICS]
-        metrics.requests.labels(label, response.status).inc()
-        metrics.duration.labels(label).observe(elapsed)
-        response.headers["X-Request-Id"] = request_id
-        log.info(
-            "request",
-            request_id=request_id,
-            route=label,
-            status=response.status,
-            code=code,
-            lender=lender,
-            duration_ms=round(elapsed * 1000, 1),
-        )
-        return response
+        request[LENDER] = request.app[TOKENS].lender(request.headers.get("Authorization"))
+        only_query(request, route.query)
+        return await route.handler(request)
 
     return handle
 
 
 @web.middleware
 async def outer(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """What no route answers, and defects of our own: a problem too, never a page or a traceback."""
+    """Whatever goes wrong becomes a problem, never a page or a traceback; one log line and two metrics per request."""
+    started = time.perf_counter()
+    request_id = secrets.token_hex(8)
+    resource = request.match_info.route.resource
+    # A path or a method that no route has is the caller's own text: it stays out of metrics and log.
+    label = f"{request.method} {resource.canonical}" if resource is not None else "unmatched"
+    allow = ""
+    code = None
     try:
         response = await handler(request)
-    except web.HTTPNotFound:
-        return problem_response(NotFound())
-    except web.HTTPMethodNotAllowed as err:
-        response = problem_response(MethodNotAllowed())
-        response.headers["Allow"] = err.headers.get("Allow", "")
-        return response
-    except web.HTTPException as err:
-        return problem_response(InvalidRequest(status=err.status))
     except Exception as err:
-        log.error("defect", error_type=type(err).__name__, where=_place(err), route=request.method)
-        return problem_response(InternalError())
+        error = _translated(err, request)
+        code = error.code
+        response = problem_response(error)
+        if isinstance(err, web.HTTPMethodNotAllowed):
+            allow = ", ".join(sorted(err.allowed_methods))
+        if isinstance(error, InternalError):
+            log.error("defect", request_id=request_id, route=label, error_type=type(err).__name__, where=_place(err))
+    if allow:
+        response.headers["Allow"] = allow
+    elapsed = time.perf_counter() - started
+    metrics = request.app[METRICS]
+    if code in CONSENT_ERRORS:
+        metrics.refusals.labels(code).inc()
+    metrics.requests.labels(label, response.status).inc()
+    metrics.duration.labels(label).observe(elapsed)
+    response.headers["X-Request-Id"] = request_id
+    log.info(
+        "request",
+        request_id=request_id,
+        route=label,
+        status=response.status,
+        code=code,
+        lender=request.get(LENDER),
+        duration_ms=round(elapsed * 1000, 1),
+    )
     return response
 
 
+def _translated(err: Exception, request: web.Request) -> XinqiaoError:
+    if isinstance(err, XinqiaoError):
+        return err
+    if isinstance(err, web.HTTPNotFound):
+        return NotFound()
+    if isinstance(err, web.HTTPMethodNotAllowed):
+        return MethodNotAllowed()
+    if isinstance(err, web.HTTPRequestEntityTooLarge):
+        return PayloadTooLarge(limit=request.client_max_size)
+    return InvalidRequest(status=err.status) if isinstance(err, web.HTTPException) else InternalError()
+
+
 def _place(err: BaseException) -> str:
-    """File and line of the innermost frame of ours: enough to find a defect, nothing of the data."""
+    """Module and line of the innermost frame: enough to find a defect, nothing of the data."""
     where = "?"
     trace = err.__traceback__
     while trace is not None:

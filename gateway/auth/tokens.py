@@ -12,7 +12,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -21,7 +21,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
 
 from gateway.settings import Lender
-from schemas.errors import InvalidClient, Unauthenticated
+from schemas.errors import ConfigurationError, InvalidClient, Unauthenticated
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_ALGORITHMS = ("Ed25519", "EdDSA", "ES256", "PS256")
@@ -30,6 +30,8 @@ CLOCK_SKEW_SECONDS = 5
 _REMEMBERED = 10_000
 
 Clock = Callable[[], float]
+# What joserfc and the JSON parser raise for text from outside; the last for JSON that is nested too deeply.
+_NOT_A_TOKEN = (JoseError, ValueError, TypeError, AttributeError, RecursionError)
 
 
 def public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:
@@ -71,7 +73,7 @@ class Tokens:
         self._endpoint = issuer.rstrip("/") + "/oauth/token"
         self._seconds = seconds
         self._clock = clock
-        self._keys = {name: KeySet.import_key_set(lender.jwks) for name, lender in lenders.items()}  # type: ignore[arg-type]
+        self._keys = {name: _lender_keys(name, lender.jwks) for name, lender in lenders.items()}
         self._key = _okp(key)
         self._used = _Once()
         self._checked: OrderedDict[str, tuple[str, float]] = OrderedDict()
@@ -104,7 +106,7 @@ class Tokens:
             claimed = json.loads(_unpad(body)).get("iss")
             keys = self._keys[claimed]
             claims = jwt.decode(assertion, keys, algorithms=list(ASSERTION_ALGORITHMS)).claims
-        except (JoseError, ValueError, KeyError, IndexError, TypeError, AttributeError):
+        except (*_NOT_A_TOKEN, KeyError, IndexError):
             raise InvalidClient from None
         now = self._clock()
         expires, issued, jti = claims.get("exp"), claims.get("iat", claims.get("nbf")), claims.get("jti")
@@ -137,7 +139,7 @@ class Tokens:
             return known[0]
         try:
             decoded = jwt.decode(token, self._key, algorithms=["Ed25519"])
-        except (JoseError, ValueError):
+        except _NOT_A_TOKEN:
             raise Unauthenticated from None
         claims = decoded.claims
         if decoded.header.get("typ") != "at+jwt" or claims.get("iss") != self._issuer or claims["exp"] <= now:
@@ -157,6 +159,18 @@ def client_assertion(lender: str, key: Ed25519PrivateKey, endpoint: str, *, now:
     claims = {"iss": lender, "sub": lender, "aud": endpoint, "iat": at, "exp": at + 60, "jti": secrets.token_hex(16)}
     okp = _okp(key)
     return jwt.encode({"alg": "Ed25519", "kid": okp.thumbprint()}, claims, okp, algorithms=["Ed25519"])
+
+
+def _lender_keys(lender: str, jwks: Mapping[str, Any]) -> KeySet:
+    """Public keys only: a private key in the settings could sign as the lender. Raises ConfigurationError."""
+    try:
+        keys = KeySet.import_key_set(jwks)  # type: ignore[arg-type]
+        usable = bool(keys.keys) and not any(key.is_private or key.key_type == "oct" for key in keys.keys)
+    except (JoseError, ValueError, KeyError, TypeError, AttributeError):
+        usable = False
+    if not usable:
+        raise ConfigurationError(at=f"lenders.{lender}.jwks", mend="a JWKS with public keys of OKP, EC or RSA")
+    return keys
 
 
 def _okp(key: Ed25519PrivateKey) -> OKPKey:

@@ -66,8 +66,8 @@ def show(connector: str, as_json: AsJson = False) -> None:
         print_table(connector, ["数据集", "字段"], [[name, ", ".join(fields)] for name, fields in found.items()])
 
 
-@app.command()
-def test(
+@app.command("test")
+def run_suite(
     connector: Annotated[str, typer.Argument(help="A folder, or a built-in id.")], as_json: AsJson = False
 ) -> None:
     """检验 Run the conformance suite over the connector's fixtures; exit status 1 when anything fails."""
@@ -128,6 +128,13 @@ def fetch(
         raise typer.Exit(1)
 
 
+def _unix_seconds(at: str) -> float:
+    moment = datetime.fromisoformat(at)
+    if moment.tzinfo is None:
+        raise ValueError("a time without offset means another moment on another machine")
+    return moment.timestamp()
+
+
 @app.command()
 def sign(
     scheme: Annotated[str, typer.Argument(help=", ".join(sorted(SCHEMES)))],
@@ -142,7 +149,7 @@ def sign(
         raise InvalidRequest(at="scheme", mend=", ".join(sorted(SCHEMES)))
     try:
         asked, secrets = orjson.loads(read_file(request)), orjson.loads(read_file(credentials))
-        moment = Moment(time.time() if at is None else datetime.fromisoformat(at).timestamp(), nonce or new_nonce())
+        moment = Moment(time.time() if at is None else _unix_seconds(at), nonce or new_nonce())
         draft = Draft(
             method=asked["method"],
             base_url=asked["base_url"],

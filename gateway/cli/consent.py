@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from consent.consents import ChangeConsent, GrantConsent
 from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say
 from gateway.services import Services
+from schemas.base import first_flaw
 from schemas.consent import Consent, ConsentGrant, ConsentState
 from schemas.errors import ConsentMissing, InvalidRequest
 
@@ -46,8 +47,8 @@ def grant(file: Path, as_json: AsJson = False) -> None:
     try:
         record = ConsentGrant.model_validate_json(read_file(file))
     except ValidationError as error:
-        first = error.errors(include_input=False, include_context=False, include_url=False)[0]
-        raise InvalidRequest(at=".".join(str(p)[:64] for p in first["loc"]), mend=first["msg"]) from None
+        at, mend = first_flaw(error)
+        raise InvalidRequest(at=at, mend=mend) from None
 
     async def work(services: Services) -> Consent:
         return await services.evidence.submit(GrantConsent(record, actor=record.grantee))
@@ -88,7 +89,7 @@ def revoke(
 
     async def work(services: Services) -> Consent:
         consent = await _found(services, consent_id)
-        return await services.evidence.submit(
+        return await services.evidence.change_consent(
             ChangeConsent(consent.id, ConsentState.REVOKED, actor=consent.grantee, reason=reason)
         )
 

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from connectors.sandbox.scenarios import SCENARIOS
 from gateway.cli.profile import print_profile
 from gateway.cli.shared import AsJson, print_json, say
 from gateway.demo import run_demo
 from gateway.telemetry import configure_logging
+from schemas.errors import InvalidRequest
 
 
 def demo(
@@ -19,6 +21,9 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """演示 The main job end to end on loopback with invented enterprises."""
+    names = [one.name for one in SCENARIOS]
+    if scenario not in names:
+        raise InvalidRequest(at="scenario", mend=", ".join(names))
     configure_logging(level=40)
     if keep is not None:
         result = asyncio.run(run_demo(keep, say, scenario))

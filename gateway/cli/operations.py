@@ -9,10 +9,10 @@ from typing import Annotated
 import orjson
 import typer
 from aiohttp import web
-from connectors.sandbox.faults import FaultsError, read_faults
-from connectors.sandbox.server import PLATFORMS, start_sandbox
 from pydantic import BaseModel
 
+from connectors.sandbox.faults import FaultsError, read_faults
+from connectors.sandbox.server import PLATFORMS, start_sandbox
 from gateway.app import create_app
 from gateway.cli.shared import AsJson, print_json, print_table, say, settings
 from gateway.keys import create_keys
@@ -60,11 +60,13 @@ def serve(
             create_app(held), access_log=None, shutdown_timeout=held.limits.shutdown_seconds, handle_signals=False
         )
         await runner.setup()
-        site = web.TCPSite(runner, host or held.host, held.port if port is None else port)
-        await site.start()
-        address = runner.addresses[0]
-        say(f"信桥 listening on http://{address[0]}:{address[1]}  (docs: /docs)")
         try:
+            try:
+                await web.TCPSite(runner, host or held.host, held.port if port is None else port).start()
+            except OSError:
+                raise ConfigurationError(at="host, port", mend="this address cannot be listened on") from None
+            address = runner.addresses[0]
+            say(f"信桥 listening on http://{address[0]}:{address[1]}  (docs: /docs)")
             await until_stopped()
         finally:
             await runner.cleanup()

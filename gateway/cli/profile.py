@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import orjson
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -12,6 +13,7 @@ from gateway.cli.shared import AsJson, print_json, read_file, run, say, write
 from gateway.profile.request import ProfileRequest, SubjectAsk, read_profile, request_profile
 from gateway.profile.sign import verify_profile
 from gateway.services import Services
+from schemas.base import first_flaw
 from schemas.errors import ConsentMissing, InvalidRequest, InvalidValue
 
 app = typer.Typer(help="画像 Enterprise credit profiles.", no_args_is_help=True)
@@ -85,12 +87,16 @@ def request(
         found = await services.evidence.consent(consent)
         if found is None:
             raise ConsentMissing
-        ask = ProfileRequest(
-            subject=SubjectAsk(uscc=uscc, name=found.subject.name),
-            consent_id=consent,
-            purpose=found.purpose,
-            datasets=dataset or None,
-        )
+        try:
+            ask = ProfileRequest(
+                subject=SubjectAsk(uscc=uscc, name=found.subject.name),
+                consent_id=consent,
+                purpose=found.purpose,
+                datasets=dataset or None,
+            )
+        except ValidationError as error:
+            at, mend = first_flaw(error)
+            raise InvalidRequest(at=at, mend=mend) from None
         body = ask.model_dump_json().encode()
         issued = await request_profile(services, found.grantee, ask, body=body, idempotency_key=None, wait=None)
         return issued.json_bytes()

@@ -33,17 +33,9 @@ log = structlog.get_logger()
 SHANGHAI = timezone(timedelta(hours=8))
 
 
-class PersonAsk(Model):
-    """A person beside the enterprise, by the lender's own reference."""
-
-    role: Name
-    ref: ShortText
-
-
 class SubjectAsk(Model):
     uscc: ShortText
     name: ShortText
-    persons: list[PersonAsk] = Field(default_factory=list)
 
 
 class ProfileRequest(Model):
