@@ -14,16 +14,23 @@ class Conflict:
     name: str
     rule: str
     tolerated: tuple[str, ...] = ()
+    degrees: tuple[int, int] = (0, 0)
+    """From slight, which lawful tolerances may swallow, to gross: per cent, or months for stale sources; 0 = none."""
 
 
 CONFLICTS = {
     c.name: c
     for c in (
-        Conflict("headcount-fund", "headcount"),  # fund pays for three in ten of the insured
-        Conflict("headcount-annual-report", "headcount"),  # annual report claims 2.4 times the staff
-        Conflict("headcount-income-tax", "headcount"),  # income tax is declared for a third of the insured
-        Conflict("revenue-invoices", "revenue"),  # invoices cover little more than half of declared sales
-        Conflict("revenue-annual-report", "revenue"),  # annual report claims 1.8 times the taxed revenue
+        # The fund pays for this share of the insured.
+        Conflict("headcount-fund", "headcount", degrees=(20, 59)),
+        # The annual report claims this share of the real staff.
+        Conflict("headcount-annual-report", "headcount", degrees=(180, 279)),
+        # Income tax is declared for this share of the insured.
+        Conflict("headcount-income-tax", "headcount", degrees=(25, 84)),
+        # Invoices net of red ones cover this share of declared sales.
+        Conflict("revenue-invoices", "revenue", degrees=(40, 84)),
+        # The annual report claims this share of the taxed revenue.
+        Conflict("revenue-annual-report", "revenue", degrees=(115, 214)),
         Conflict("unit-capital", "unit"),  # the register gives 元 where 万元 is due
         Conflict("unit-mortgage", "unit", ("property",)),  # the same in the secured amount
         Conflict("hidden-mortgage", "property"),  # a current mortgage, none declared
@@ -32,8 +39,10 @@ CONFLICTS = {
         Conflict("dishonest-debtor", "judicial"),  # dishonest debtor and blacklisted, no case declared
         Conflict("identity-name", "identity"),  # registered under a name that was never this firm's
         Conflict("identity-representative", "identity"),  # two representatives, for longer than 30 days
-        Conflict("stale-insurance", "freshness", ("headcount",)),  # social insurance ends nine months ago
-        Conflict("stale-fund", "freshness", ("headcount",)),  # provident fund ends eleven months ago
+        # Social insurance ends so many months ago.
+        Conflict("stale-insurance", "freshness", ("headcount",), (3, 10)),
+        # The provident fund ends so many months ago.
+        Conflict("stale-fund", "freshness", ("headcount",), (4, 11)),
     )
 }
 """Each the only fault of its enterprise."""

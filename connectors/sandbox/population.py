@@ -74,6 +74,8 @@ class Enterprise:
     counts: Mapping[str, int]
     """How many records the small lists have, by data set."""
     conflict: str | None
+    degree: int
+    """How gross the conflict is, in the terms of conflicts.py; 0 where it has no grades."""
     noise: frozenset[str]
     declares: bool
     """Whether the loan application says anything about mortgages, cases and guarantees."""
@@ -137,6 +139,7 @@ def enterprise(seed: int, n: int, today: date, role: Role | None = None) -> Ente
     if role:
         counts |= {"permits": 2, "penalties": 0, "judgments": 0, "abnormal": 0, "arrears": 0}
         counts |= {"red": 1, "receivables": 2, "guaranteed": 1, "guarantor": 0}
+    low, high = CONFLICTS[conflict].degrees if conflict else (0, 0)
     return Enterprise(
         n=n,
         key=(seed << 32) ^ (n * 0x9E3779B1),
@@ -160,6 +163,7 @@ def enterprise(seed: int, n: int, today: date, role: Role | None = None) -> Ente
         estates=_estates(r, n, how_many, conflict),
         counts=counts,
         conflict=conflict,
+        degree=(low + high) // 2 if role else r.randint(low, high),
         noise=frozenset(noise),
         declares=bool(role or conflict) or r.random() < 0.85,
     )

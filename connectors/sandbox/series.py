@@ -17,7 +17,6 @@ HISTORY = 36
 """No platform answers about months further back than this."""
 
 INSURANCE_LAG, FUND_LAG, TAX_LAG = 1, 2, 1
-_STALE_INSURANCE_LAG, _STALE_FUND_LAG = 9, 11
 _SEASON = (88, 70, 96, 100, 101, 103, 98, 97, 104, 102, 110, 131)
 _MASK = 2**64 - 1
 
@@ -76,7 +75,7 @@ def _base(e: Enterprise, persons: int, month: int) -> int:
 
 
 def social_insurance(e: Enterprise, first: int, last: int) -> list[Row]:
-    lag = _STALE_INSURANCE_LAG if e.conflict == "stale-insurance" else INSURANCE_LAG
+    lag = e.degree if e.conflict == "stale-insurance" else INSURANCE_LAG
     rows: list[Row] = []
     for month in _months(e, first, last, lag):
         persons = staff(e, month)
@@ -90,17 +89,18 @@ def social_insurance(e: Enterprise, first: int, last: int) -> list[Row]:
 
 
 def _fund_lag(e: Enterprise) -> int:
-    return _STALE_FUND_LAG if e.conflict == "stale-fund" else FUND_LAG
+    return e.degree if e.conflict == "stale-fund" else FUND_LAG
 
 
 def booked_until(e: Enterprise) -> date:
     """The day of the fund's last booking: today, or soon after the newest month where the account is stale."""
-    return e.today if _fund_lag(e) == FUND_LAG else last_day(month_of(e.today) - _STALE_FUND_LAG + 1)
+    lag = _fund_lag(e)
+    return e.today if lag == FUND_LAG else last_day(month_of(e.today) - lag + 1)
 
 
 def provident_fund(e: Enterprise, first: int, last: int) -> list[Row]:
     lag = _fund_lag(e)
-    share = 30 if e.conflict == "headcount-fund" else e.fund_share
+    share = e.degree if e.conflict == "headcount-fund" else e.fund_share
     rate = Decimal(e.fund_rate).scaleb(-2)
     rows: list[Row] = []
     for month in _months(e, first, last, lag):
@@ -142,7 +142,7 @@ def tax_returns(e: Enterprise, first: int, last: int) -> list[Row]:
             rows.append(vat)
         persons = staff(e, month) + _mix(e.key, month, 4, 2)
         if e.conflict == "headcount-income-tax":
-            persons = persons * 35 // 100
+            persons = persons * e.degree // 100
         wages = _base(e, persons, month)
         rows.append(_return("individual_income_tax", month, month, None, wages * 3 // 100, persons))
         if month % 3 == 2 and month - 2 in months:
@@ -155,7 +155,7 @@ def invoices(e: Enterprise, first: int, last: int) -> list[Row]:
     rows: list[Row] = []
     for month in _months(e, first, last, TAX_LAG):
         sales = revenue(e, month)
-        net = sales * (55 if e.conflict == "revenue-invoices" else 98 + _mix(e.key, month, 5, 3)) // 100
+        net = sales * (e.degree if e.conflict == "revenue-invoices" else 98 + _mix(e.key, month, 5, 3)) // 100
         red = sales * _mix(e.key, month, 6, 9) // 100
         bought = sales * 6 // 10
         rows += [
@@ -173,7 +173,7 @@ def annual_report(e: Enterprise) -> list[Row]:
     rows: list[Row] = []
     for year in range(max(newest - 1, e.established.year + 1), newest + 1):
         income = sum(revenue(e, year * 12 + m) for m in range(12))
-        claimed = income * 18 // 10 if e.conflict == "revenue-annual-report" else income
+        claimed = income * e.degree // 100 if e.conflict == "revenue-annual-report" else income
         december = staff(e, year * 12 + 11)
         hundred = [
             yuan(fen - fen % 10_000)
@@ -181,7 +181,7 @@ def annual_report(e: Enterprise) -> list[Row]:
         ]
         rows.append(
             {"year": year, "filed_on": date(year + 1, 5, 1 + e.n % 28),
-             "staff": december * 24 // 10 if e.conflict == "headcount-annual-report" else december,
+             "staff": december * e.degree // 100 if e.conflict == "headcount-annual-report" else december,
              "insured_staff": december, "revenue": hundred[0], "total_assets": hundred[1],
              "total_liabilities": hundred[2], "net_profit": hundred[3], "tax_paid": hundred[4],
              "has_external_guarantee": e.counts["guarantor"] > 0}

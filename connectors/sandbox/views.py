@@ -100,6 +100,7 @@ def labels(e: Enterprise) -> dict[str, Any]:
     free = {planted.rule, *planted.tolerated} if planted else set[str]()
     return {
         "conflict": e.conflict,
+        "degree": e.degree or None,
         "expected": {planted.rule: "conflict"} if planted else {},
         "clean": [rule for rule in RULES if rule not in free],
         "noise": sorted(e.noise),
