@@ -1,6 +1,6 @@
 """A process of its own for the crash and race tests: ``python -m tests.consent_worker crash|race FILE NAME``.
 
-Each line it prints was acknowledged before it was printed.
+It says ``ready`` and waits for a line; each line it prints after that was acknowledged before it was printed.
 """
 
 import asyncio
@@ -38,8 +38,6 @@ async def crash(path: Path, name: str) -> None:
 async def race(path: Path, name: str) -> None:
     """Ask for 150 uses of the consent ``shared``, side by side."""
     async with world(path) as evidence:
-        say("ready")
-        sys.stdin.readline()
 
         async def one(n: int) -> bool:
             try:
@@ -53,4 +51,6 @@ async def race(path: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
+    say("ready")
+    sys.stdin.readline()
     asyncio.run({"crash": crash, "race": race}[sys.argv[1]](Path(sys.argv[2]), sys.argv[3]))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 import orjson
 import pytest
@@ -203,14 +204,26 @@ def worker(mode: str, path: Path, name: str) -> subprocess.Popen[str]:
     )
 
 
+def go(process: subprocess.Popen[str]) -> IO[str]:
+    """Start a worker that is ready; answers with what it says."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    return process.stdout
+
+
 async def test_killed_at_any_moment_it_keeps_all_that_it_acknowledged_exactly_once(tmp_path: Path) -> None:
     path, acknowledged, seeded = tmp_path / "e.db", [], random.Random(11)
-    for n in range(3):
-        with worker("crash", path, f"r{n}") as process:
-            assert process.stdout is not None
-            acknowledged += [process.stdout.readline().strip() for _ in range(seeded.randrange(40, 400))]
+    # All are started at once, since starting Python is what takes long, but they write one after the other.
+    workers = [worker("crash", path, f"r{n}") for n in range(3)]
+    for process in workers:
+        with process:
+            said = go(process)
+            acknowledged += [said.readline().strip() for _ in range(seeded.randrange(40, 200))]
             process.kill()
-            acknowledged += [line.strip() for line in process.stdout if line.endswith("\n")]
+            acknowledged += [line.strip() for line in said if line.endswith("\n")]
     async with world(path) as evidence:
         found = [orjson.loads(e.entry)["id"] for e in await evidence.entries(0, 10**6)]
         assert len(acknowledged) > 100
@@ -235,14 +248,7 @@ async def test_two_processes_that_race_for_100_uses_get_exactly_100(tmp_path: Pa
     async with world(path) as evidence:
         await evidence.submit(GrantConsent(grant(max_uses=100), LENDER, "shared"))
     with worker("race", path, "a") as one, worker("race", path, "b") as two:
-        for process in (one, two):
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in (one, two):
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        counts = [int(process.communicate()[0]) for process in (one, two)]
+        counts = [int(said.readline()) for said in (go(one), go(two))]
     assert sum(counts) == 100
     async with world(path) as evidence:
         held = await evidence.consent("shared")

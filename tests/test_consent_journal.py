@@ -98,7 +98,7 @@ def stored(path: Path) -> list[str]:
 
 async def test_commands_handed_in_together_are_committed_together_in_order(tmp_path: Path) -> None:
     async with opened(tmp_path / "j.db") as (journal, database):
-        commits = []
+        commits: list[Connection] = []
         event.listen(database._writers, "commit", commits.append)
         assert await asyncio.gather(*(journal.submit(Note(f"n{n}")) for n in range(300))) == list(range(300))
         assert len(commits) == 2
