@@ -84,10 +84,13 @@ class DeclarativeConnector:
         return {name: frozenset(plan.specs) for name, plan in self._loaded.plans.items()}
 
     async def fetch(self, query: Query, guard: Guard, deadline: float, progress: Progress) -> Reply:
-        """See connectors.base.Connector. InvalidRequest when the manifest does not offer the data set."""
+        """See connectors.base.Connector. InvalidRequest for a data set or fields that the manifest does not offer, and
+        for a period without a month: asking nothing must never look like an empty answer."""
         plan = self._loaded.plans.get(query.dataset)
         if plan is None:
             raise InvalidRequest(at="dataset", connector=self.id)
+        if query.first > query.last or query.fields.isdisjoint(plan.specs):
+            raise InvalidRequest(at="period" if query.first > query.last else "fields", connector=self.id)
         if self._loaded.windows:
             now = datetime.fromtimestamp(self._clock(), UTC)
             if any(window.covers(now) for window in self._loaded.windows):

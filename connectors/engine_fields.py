@@ -55,7 +55,7 @@ def compile_fields(dataset: manifest.Dataset, data_set: DataSet, at: KeyPath) ->
 
 
 def _check_fit(spec: manifest.Spec, info: FieldInfo, at: KeyPath) -> None:
-    adapter = TypeAdapter[Any](Annotated[info.annotation, info])
+    adapter = _adapter(info)
     units = _UNITS.get(type(spec))
     if units and _property(info, "unit") not in units:
         raise Refusal((*at, "type"), f"the field's unit is not that of `{spec.type}`")
@@ -73,13 +73,18 @@ def _check_fit(spec: manifest.Spec, info: FieldInfo, at: KeyPath) -> None:
             raise Refusal(place, "the record's field does not take this; see docs/data-sets.md") from None
 
 
+def _adapter(info: FieldInfo) -> TypeAdapter[Any]:
+    form: Any = Annotated[info.annotation, info]
+    return TypeAdapter(form)
+
+
 def _longest(info: FieldInfo) -> int:
     return int(_property(info, "maxLength") or 200)
 
 
 def _property(info: FieldInfo, key: str) -> Any:
     """A property of the field's JSON Schema, wherever it stands in it (``X | None`` nests it)."""
-    pending: list[Any] = [TypeAdapter[Any](Annotated[info.annotation, info]).json_schema()]
+    pending: list[Any] = [_adapter(info).json_schema()]
     while pending:
         schema = pending.pop()
         if key in schema:

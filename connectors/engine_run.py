@@ -148,7 +148,11 @@ class Run:
                 return
             count = self._take(answer, part, values, must_have=number == 1)
             seen += count
-            if answer.verdict is Verdict.NO_RECORD or not self._more(paging, answer.tree, number, seen, values):
+            if answer.verdict is Verdict.NO_RECORD:
+                # After a total that promised more, «no record» is a gap; after a cursor it is the end.
+                part.whole = number == 1 or not (paging.total_rows or paging.total_pages)
+                return
+            if not self._more(paging, answer.tree, number, seen, values):
                 return
             if values.cursor is not None:
                 if values.cursor in cursors:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,25 @@ async def test_only_consented_fields_are_in_a_record(tmp_path: Path) -> None:
 async def test_a_data_set_that_is_not_offered_is_a_mistake_of_ours(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest):
         await fetch(connector(bureau(tmp_path), Scripted()), "judicial")
+
+
+@pytest.mark.parametrize(
+    "nothing", [{"fields": ()}, {"fields": {"not_offered"}}, {"first": (2026, 11), "last": (2026, 10)}]
+)
+async def test_asking_for_nothing_is_a_mistake_and_not_an_empty_answer(tmp_path: Path, nothing: Any) -> None:
+    script = Scripted()
+    with pytest.raises(InvalidRequest):
+        await fetch(connector(bureau(tmp_path), script), **nothing)
+    assert script.requests == []
+
+
+async def test_any_number_of_field_sets_may_be_asked_for(tmp_path: Path) -> None:
+    loaded = bureau(tmp_path)
+    plan = loaded.plans["provident_fund"]
+    for number in range(200):
+        plan.row_map(frozenset({"month", f"not_offered_{number}"}))
+    reply = await fetch(connector(loaded, Scripted([body([row()])])), fields={"month"})
+    assert reply.records == ({"month": "2026-10"},)
 
 
 @pytest.mark.parametrize("secrets", [{}, {"paasid": "x"}, {"paasid": "x", "token": ""}])

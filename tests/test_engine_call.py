@@ -1,5 +1,6 @@
 """connectors.engine_call: guard, deadline, retries and credentials of every single send."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,25 @@ async def test_one_send_may_take_the_manifest_s_time_but_never_more_than_is_left
     await fetch(made, patience=2)
     assert script.timeouts[0] == 5
     assert 0 < script.timeouts[1] <= 2
+
+
+async def test_no_send_starts_when_the_deadline_passed_while_signing(tmp_path: Path) -> None:
+    def slow_nonce() -> str:
+        time.sleep(0.05)
+        return "0123456789abcdef"
+
+    script = Scripted()
+    with pytest.raises(DeadlineExceeded):
+        await fetch(connector(bureau(tmp_path), script, nonce=slow_nonce), patience=0.02)
+    assert script.requests == []
+
+
+async def test_a_request_id_is_new_for_every_attempt(tmp_path: Path) -> None:
+    script = Scripted([BUSY, NONE])
+    loaded = edited(tmp_path, ('encode = "json"', 'encode = "json", headers = { X-Id = "{request_id}" }'))
+    await fetch(connector(loaded, script))
+    first, second = script.requests
+    assert first.headers["X-Id"] != second.headers["X-Id"] != first.headers["x-tif-nonce"]
 
 
 OAUTH = (

@@ -108,3 +108,11 @@ async def test_a_head_code_that_is_skipped_leaves_no_row(tmp_path: Path) -> None
     skipped = ((month, code),)
     reply = await ask(tmp_path, body([row()], m="b"), changes=skipped)
     assert (reply.found, reply.records, dict(reply.drift)) == (Found.ABSENT, (), {"data.m": 1})
+
+
+async def test_a_row_with_an_unlisted_code_is_left_out_where_the_record_requires_it(tmp_path: Path) -> None:
+    month = 'month = { from = "ny", type = "month", forms = ["yyyyMM"] }'
+    code = 'month = { from = "ny", type = "code", table = { a = "2026-10" }, else = "skip" }'
+    reply = await ask(tmp_path, body([{**row(), "ny": "a"}, {**row(), "ny": "b"}]), changes=((month, code),))
+    assert [r["month"] for r in reply.records] == ["2026-10"]
+    assert dict(reply.drift) == {"data.list.ny": 1}

@@ -241,9 +241,14 @@ async def test_fewer_rows_than_the_total_promises_are_partial(tmp_path: Path) ->
     assert reply.found is Found.PARTIAL
 
 
-async def test_no_record_on_a_later_page_ends_the_paging(tmp_path: Path) -> None:
-    reply = await ask(tmp_path, page(MONTHS[:2], total=5), NONE, changes=TOTAL)
+async def test_no_record_on_a_later_page_is_a_gap_under_a_total_and_the_end_otherwise(tmp_path: Path) -> None:
+    reply = await ask(tmp_path / "a", page(MONTHS[:2], total=5), NONE, changes=TOTAL)
+    assert (reply.found, len(reply.records)) == (Found.PARTIAL, 2)
+    more = paged("more = { at = 'data.more', equals = 'Y' }")
+    reply = await ask(tmp_path / "b", page(MONTHS[:2], more="Y"), NONE, changes=more)
     assert (reply.found, len(reply.records)) == (Found.FOUND, 2)
+    reply = await ask(tmp_path / "c", NONE, changes=TOTAL)
+    assert reply.found is Found.ABSENT
 
 
 @pytest.mark.parametrize("total", [None, "many", -1, True, [5]])

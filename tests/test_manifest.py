@@ -99,6 +99,7 @@ def test_a_wrong_key_or_value_is_named_with_line_and_mend(
         ("paid_up_to =", "paid_upto =", "dataset.0.fields.paid_upto", "did you mean `paid_up_to`?"),
         ("paid_up_to =", "zzz =", "dataset.0.fields.zzz", "no field of provident_fund"),
         ('persons = { from = "rs", type = "count" }\n', "", "dataset.0.fields", "requires persons"),
+        ('from = "rs", type = "count"', 'type = "const", value = -1', "dataset.0.fields.persons.value", "not take"),
         ('"rs", type = "count"', '"rs", type = "text"', "dataset.0.fields.persons.type", "does not take"),
         ('type = "money", unit = "元"', 'type = "decimal"', "dataset.0.fields.base.type", "unit is not that"),
         ('"jzny", type = "month", forms = ["yyyyMM"]', '"jzny", type = "month", forms = ["yyyy"]',
