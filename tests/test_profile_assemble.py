@@ -249,6 +249,47 @@ def test_every_reference_points_at_a_source_a_record_or_a_name_of_ours() -> None
         assert not number or int(number) < counts[source]
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"month": "October", "persons": 4},
+        {"month": 202610, "persons": 4},
+        {"month": None, "persons": 4},
+        {"month": "2026-10", "persons": 4, "amount": "much"},
+        {"month": "2026-10", "persons": 4, "amount": object()},
+    ],
+    ids=["no month", "a number for a month", "null", "no decimal", "no JSON"],
+)
+def test_records_that_no_rule_can_read_are_their_connector_s_fault_and_hurt_no_other_source(record: Row) -> None:
+    """A connector with code of its own may give what the catalogue does not know."""
+    broken = [{"month": "2026-10", "kind": "pension", "persons": 4, "base": "much"}]
+    firm = {"provident_fund": [record, *fund()], "social_insurance": broken, "judicial": ROWS}
+    gathering = [*all_gathered(firm), gathered("seizures", UpstreamTimeout())]
+    profile = valid(assemble(request(), plan_of(gathering), gathering, NOW, POLICY, lambda one: "ab" * 32))
+    assert {name: s["reason"] for name, s in profile["sections"].items() if s["state"] == "unavailable"} == {
+        "provident_fund": "connector_fault",
+        "social_insurance": "connector_fault",
+        "seizures": "upstream_timeout",
+    }
+    assert profile["sections"]["judicial"]["state"] == "present"
+
+
+def test_a_required_field_that_the_consent_left_out_is_no_fault() -> None:
+    firm = {"provident_fund": [{"persons": 4}], "social_insurance": [{"month": "x", "kind": "pension"}]}
+    profile = valid(profile_of(firm))
+    assert profile["sections"]["provident_fund"]["state"] == "present"
+    assert profile["sections"]["social_insurance"]["reason"] == "connector_fault"
+
+
+def test_a_defect_that_no_record_explains_is_not_hidden() -> None:
+    def commit(one: Gathered) -> str:
+        raise ValueError("ours")
+
+    gathering = all_gathered({"judicial": ROWS})
+    with pytest.raises(ValueError, match="ours"):
+        assemble(request(), plan_of(gathering), gathering, NOW, POLICY, commit)
+
+
 OUTCOMES = st.sampled_from(["answer", "empty", "partial", "timeout", "denied", "fault", "old"])
 
 

@@ -15,7 +15,9 @@ from gateway.profile.measures import figures
 from gateway.profile.normalise import Values, normalise
 from gateway.profile.plan import Plan, YearMonth
 from gateway.profile.policy import CheckPolicy
+from gateway.profile.sound import isolate
 from schemas.base import Json, utc_text
+from schemas.errors import InvalidValue
 from schemas.profile import SCHEMA_VERSION, State
 from schemas.records import CATALOGUE
 
@@ -51,9 +53,24 @@ def assemble(
 ) -> dict[str, Any]:
     """Check, normalise and lay out. ``commit`` gives the commitment (hex) to a reply that was kept.
 
-    Every data set of the catalogue is in ``sections``. With several sources a section holds the records of all of
-    them, in the order of ``sources``, where ``records`` says how many are whose.
+    A source whose records no rule can read becomes a ConnectorFault and does not hurt the others. Every data set of
+    the catalogue is in ``sections``. With several sources a section holds the records of all of them, in the order of
+    ``sources``, where ``records`` says how many are whose.
     """
+    try:
+        return _assemble(request, plan, gathered, issued_at, policy, commit)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, InvalidValue):
+        return _assemble(request, plan, isolate(gathered), issued_at, policy, commit)
+
+
+def _assemble(
+    request: Request,
+    plan: Plan,
+    gathered: Sequence[Gathered],
+    issued_at: datetime,
+    policy: CheckPolicy,
+    commit: Callable[[Gathered], str],
+) -> dict[str, Any]:
     today = (issued_at + _SHANGHAI - (issued_at.utcoffset() or timedelta())).date()
     found = states(gathered, policy, request.max_age, today)
     subject = request.subject

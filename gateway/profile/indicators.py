@@ -218,27 +218,27 @@ class Indicator(NamedTuple):
 
 
 INDICATORS = (
-    Indicator("age_years", "年", "成立至今的整年数", "full years since establishment", _age),
-    Indicator("enterprise_size", None, "企业规模（工信部联企业〔2011〕300号）", "enterprise size (2011/300)", _size),
+    Indicator("age_years", "年", "成立至今的整年数", "Full years since establishment", _age),
+    Indicator("enterprise_size", None, "企业规模（工信部联企业〔2011〕300号）", "Enterprise size (2011/300)", _size),
     Indicator(
         "staff_trend_12m",
         "1",
         "养老保险参保人数较十二个月前的变化",
-        "change of persons in pension insurance over 12 months",
+        "Change of persons in pension insurance over 12 months",
         _staff_trend,
     ),
     Indicator(
         "insured_months_unbroken",
         "月",
         "截至最近月份连续参保月数（仅在所查期间内）",
-        "months insured without a gap up to the latest one, inside the period asked",
+        "Months insured without a gap up to the latest one, inside the period asked",
         _insured_months,
     ),
     Indicator(
         "fund_coverage",
         "1",
         "公积金缴存人数与养老保险参保人数之比",
-        "persons in the provident fund to persons in pension insurance",
+        "Persons in the provident fund to persons in pension insurance",
         _fund_coverage,
     ),
     Indicator(
@@ -259,17 +259,17 @@ INDICATORS = (
         "encumbrance_ratio",
         "1",
         "现行抵押所担保债权与不动产评估价值之比",
-        "claims secured by current mortgages to assessed value of real estate",
+        "Claims secured by current mortgages to assessed value of real estate",
         _encumbrance,
     ),
     Indicator(
         "litigation_open",
         "件",
         "企业非原告的未结司法案件数",
-        "open court cases in which the enterprise is not the plaintiff",
+        "Open court cases in which the enterprise is not the plaintiff",
         _litigation,
     ),
-    Indicator("liabilities_to_assets", "1", "最近年报资产负债率", "liabilities to assets, latest report", _leverage),
+    Indicator("liabilities_to_assets", "1", "最近年报资产负债率", "Liabilities to assets, latest report", _leverage),
 )
 
 
@@ -282,8 +282,15 @@ def indicators(material: Material, figures: Figures, doubtful: frozenset[str]) -
         if isinstance(derived, Derived) and isinstance(derived.value, Decimal):
             ratio = derived.value
             derived = _BEYOND if abs(ratio) > _LARGEST else derived._replace(value=decimal_text(ratio.quantize(_FOUR)))
-        known = isinstance(derived, Derived)
-        value, period, sources = derived if isinstance(derived, Derived) else (None, None, ())
+        if isinstance(derived, Derived):
+            value, period, sources = derived
+            message = {"zh": f"{one.zh}。", "en": f"{one.en}."}
+        else:
+            value, period, sources = None, None, ()
+            message = {
+                "zh": f"{one.zh}：未知，缺少{derived}。",
+                "en": f"{one.en}: unknown, for want of {_ENGLISH[derived]}.",
+            }
         result.append(
             {
                 "name": one.name,
@@ -292,12 +299,7 @@ def indicators(material: Material, figures: Figures, doubtful: frozenset[str]) -
                 "unit": one.unit,
                 "period": period,
                 "sources": list(sources),
-                "message": {"zh": f"{one.zh}。", "en": f"{one.en[0].upper()}{one.en[1:]}."}
-                if known
-                else {
-                    "zh": f"{one.zh}：未知，缺少{derived}。",
-                    "en": f"{one.en[0].upper()}{one.en[1:]}: unknown, for want of {_ENGLISH[str(derived)]}.",
-                },
+                "message": message,
             }
         )
     return result

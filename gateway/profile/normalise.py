@@ -184,17 +184,17 @@ def _by_rules(answer: Answer, today: str) -> Values:
 
 
 def latest(answer: Answer, field: str, by: str) -> tuple[Row, int] | None:
-    """The record with the greatest ``by`` that has the field (years and months order as text and as numbers)."""
+    """The record with the greatest ``by`` (years, months) that has the field; of two, the greater text of it, so that
+    the order of records cannot decide."""
     best: tuple[Row, int] | None = None
+    newest: Any = None
     for number, row in enumerate(answer.rows):
-        if field in row and by in row and (best is None or _later(row, best[0], by, field)):
-            best = row, number
+        time = row.get(by)
+        if time is None or field not in row:
+            continue
+        if best is None or time > newest or (time == newest and str(row[field]) > str(best[0][field])):
+            best, newest = (row, number), time
     return best
-
-
-def _later(row: Row, best: Row, by: str, field: str) -> bool:
-    """Newer, or of the same time and then the greater text, so that the order of records cannot decide."""
-    return (str(row[by]), str(row[field])) > (str(best[by]), str(best[field]))
 
 
 def _heads_values(several: Sequence[Heads]) -> Values:

@@ -1,7 +1,7 @@
 """The signed profile: a compact JWS (RFC 7515) over canonical JSON, Ed25519 (RFC 8037; algorithm name of RFC 9864)."""
 
 import json
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -19,8 +19,11 @@ ALGORITHM = "Ed25519"
 TYPE = "xinqiao-profile+json"
 
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
+
 def _b64(data: bytes) -> bytes:
-    return urlsafe_b64encode(data).rstrip(b"=")
+    return b2a_base64(data, newline=False).translate(_URL_SAFE, b"=")
 
 
 class Signed(NamedTuple):
