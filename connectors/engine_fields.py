@@ -45,11 +45,13 @@ def compile_fields(dataset: manifest.Dataset, data_set: DataSet, at: KeyPath) ->
             raise Refusal(place, f"did you mean `{close[0]}`?" if close else f"no field of {data_set.name}")
         info = data_set.model.model_fields[name]
         _check_fit(spec, info, place)
+        if isinstance(spec, manifest.ConstSpec):
+            continue
         try:
             made[name] = converter(name, spec, _longest(info))
         except InvalidValue:
             raise Refusal((*place, "forms"), f"use date forms that hold a {spec.type}") from None
-    if missing := sorted(data_set.required - made.keys()):
+    if missing := sorted(data_set.required - dataset.fields.keys()):
         raise Refusal((*at, "fields"), f"{data_set.name} requires {', '.join(missing)}")
     return made
 

@@ -20,7 +20,6 @@ from connectors.mapping import Notes, RowMap, inside, last_day, span_of
 from schemas.amounts import parse_count
 from schemas.dates import YearMonth, month_range
 from schemas.errors import (
-    CircuitOpen,
     DeadlineExceeded,
     InvalidValue,
     PeriodMismatch,
@@ -46,7 +45,6 @@ _MISSED = (
     UpstreamStatus,
     UpstreamRejected,
     DeadlineExceeded,
-    CircuitOpen,
 )
 
 

@@ -48,7 +48,7 @@ Convert = Callable[[Any, Notes], Any]
 _Op = tuple[str, str, Get | None, Convert, bool]
 
 
-def converter(name: str, spec: manifest.Spec, longest: int) -> Convert:
+def converter(name: str, spec: manifest.ReadSpec, longest: int) -> Convert:
     """``longest``: characters that the record allows in this field."""
     match spec:
         case manifest.TextSpec():
@@ -75,11 +75,8 @@ def converter(name: str, spec: manifest.Spec, longest: int) -> Convert:
             return _dated(compile_year(spec.forms))
         case manifest.CodeSpec():
             return _code(spec, longest)
-        case manifest.FlagSpec():
+        case _:
             return _flag(spec)
-        case manifest.ConstSpec():
-            constant = spec.value
-            return lambda _value, _notes: constant
 
 
 def _dated(read: Callable[[object], Any]) -> Convert:

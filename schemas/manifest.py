@@ -277,7 +277,7 @@ class ConstSpec(Model):
     value: Scalar
 
 
-Spec = Annotated[
+ReadSpec = (
     TextSpec
     | UsccSpec
     | NamesSpec
@@ -290,9 +290,9 @@ Spec = Annotated[
     | YearSpec
     | CodeSpec
     | FlagSpec
-    | ConstSpec,
-    Field(discriminator="type"),
-]
+)
+"""What is read from the reply."""
+Spec = Annotated[ReadSpec | ConstSpec, Field(discriminator="type")]
 
 
 class Dataset(Model):

@@ -116,3 +116,11 @@ async def test_a_row_with_an_unlisted_code_is_left_out_where_the_record_requires
     reply = await ask(tmp_path, body([{**row(), "ny": "a"}, {**row(), "ny": "b"}]), changes=((month, code),))
     assert [r["month"] for r in reply.records] == ["2026-10"]
     assert dict(reply.drift) == {"data.list.ny": 1}
+
+
+async def test_a_constant_is_the_same_in_every_row(tmp_path: Path) -> None:
+    paid = 'paid_up_to = { from = "jzny", type = "month", forms = ["yyyyMM"] }'
+    reply = await ask(
+        tmp_path, body([row(), row("202609")]), changes=((paid, 'state = { type = "const", value = "正常" }'),)
+    )
+    assert [r["state"] for r in reply.records] == ["正常", "正常"]

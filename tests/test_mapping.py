@@ -11,14 +11,16 @@ from pydantic import TypeAdapter
 
 from connectors.mapping import SKIP, Notes, RowMap, converter, inside, last_day, span_of
 from schemas.errors import InvalidValue, SchemaDrift
-from schemas.manifest import Spec
+from schemas.manifest import ConstSpec, ReadSpec, Spec
 
 SPECS: TypeAdapter[Spec] = TypeAdapter(Spec)
 REQUIRED = frozenset({"month"})
 
 
-def spec(**keys: Any) -> Spec:
-    return SPECS.validate_python({"from": "x", **keys}, strict=True)
+def spec(**keys: Any) -> ReadSpec:
+    made = SPECS.validate_python({"from": "x", **keys}, strict=True)
+    assert not isinstance(made, ConstSpec)
+    return made
 
 
 def convert(value: Any, longest: int = 20, **keys: Any) -> Any:
@@ -132,14 +134,14 @@ def test_no_value_of_a_platform_brings_anything_but_a_canonical_form_or_invalid_
 
 
 def row_map(fields: set[str], **more: Any) -> RowMap:
-    specs = {
+    specs: dict[str, Spec] = {
         "month": spec(**{"from": "ny"}, type="month", forms=["yyyyMM"]),
         "persons": spec(**{"from": "deep.rs"}, type="count"),
         "state": spec(**{"from": "zt"}, type="code", table={"1": "paying"}, **{"else": "skip"}),
         "kind": SPECS.validate_python({"type": "const", "value": "fund"}),
         "owner": SPECS.validate_python({"type": "text", "head": "head.name"}),
     }
-    made = {name: converter(name, s, 200) for name, s in specs.items()}
+    made = {name: converter(name, s, 200) for name, s in specs.items() if not isinstance(s, ConstSpec)}
     known = frozenset({"ny", "deep", "zt", "skip_me"})
     required = more.pop("required", REQUIRED)
     hidden = frozenset(more.pop("hidden", ()))
