@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -217,7 +216,7 @@ async def open_evidence(
     new_batch = partial(Batch, vault=vault, permit_validity=timedelta(seconds=permit_seconds))
     try:
         await asyncio.to_thread(_prepare, database, ledger, vault)
-        journal = Journal(database, ledger, new_batch, clock, time.monotonic)
+        journal = Journal(database, ledger, new_batch, clock)
         await journal.open()
         async with Evidence(database, ledger, vault, journal, clock)._running() as evidence:
             yield evidence

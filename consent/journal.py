@@ -43,13 +43,11 @@ class Journal:
         ledger: Ledger,
         new_batch: NewBatch,
         clock: Callable[[], datetime],
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._new_batch = new_batch
         self._clock = clock
-        self._monotonic = monotonic
         self._queue: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._closing = False
@@ -172,7 +170,7 @@ class Journal:
         return LogBroken(**self._broken.details) if self._broken else StorageUnavailable(retry_after=5)
 
     def _transact(self, connection: Connection, commands: Sequence[Command[Any]]) -> list[Any]:
-        began = self._monotonic()
+        began = time.monotonic()
         self._database.check_file()
         with connection.begin():
             batch = self._new_batch(connection, self._ledger.open(connection), self._clock(), began)

@@ -93,10 +93,10 @@ class Database:
 
     def connect(self) -> Connection:
         """The writing connection; remembers which file it opened."""
-        connection = self._writers.connect()
+        # Before opening: a file swapped in between then differs from this one, and check_file says so.
         stat = self.path.stat()
         self._file = stat.st_dev, stat.st_ino
-        return connection
+        return self._writers.connect()
 
     def check_file(self) -> None:
         """Raise StorageLost when the file was moved or replaced: SQLite would go on writing into the old one."""

@@ -78,9 +78,9 @@ class SubjectKey:
 
     @classmethod
     def of(cls, subject: str, retention: RetentionClass, version: int, secret: bytes) -> "SubjectKey":
-        prk = _extract(secret)
-        commit = _extract(_expand(prk, b"commit"))
-        return cls(subject, retention, version, AESGCM(_expand(prk, b"seal")), commit)
+        # The extract step of every later derivation is done here, once.
+        commit = _extract(hkdf(secret, b"commit"))
+        return cls(subject, retention, version, AESGCM(hkdf(secret, b"seal")), commit)
 
     def commitment(self, entry_id: str, name: str, digest: bytes) -> str:
         """Hex commitment to a payload whose SHA-256 is ``digest``, under its log entry and payload name."""
