@@ -13,9 +13,10 @@ from typing import Generic, TypeVar
 
 from sqlalchemy import Connection, Table, insert
 
+from consent.keys import KeySet
 from consent.ledger import Head, Page
 from consent.log.merkle import Growth
-from consent.rows import ConsentSet, KeySet, PermitSet
+from consent.rows import ConsentSet, PermitSet
 from consent.storage import execute_many
 from consent.tables import consent_status, profiles, sealed
 from consent.vault import Vault

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from consent import reads
 from consent.batch import Batch, Command
 from consent.consents import ChangeConsent
 from consent.journal import Journal
+from consent.keys import ADD_SUBJECT_KEY, key_row
 from consent.leases import LEASE_SECONDS, Leases, PermitGuard
 from consent.ledger import Ledger, read_head
 from consent.permits import Permit, Sweep
@@ -25,7 +26,7 @@ from consent.profiles import Issued
 from consent.reads import LogEntry, LogSource, StoredProfile
 from consent.storage import READERS, Database
 from consent.tables import subject_keys
-from consent.vault import EPOCH, RetentionClass, Vault
+from consent.vault import RetentionClass, Vault
 from schemas.consent import Consent, StatusChange
 from schemas.errors import StorageUnavailable
 
@@ -177,17 +178,7 @@ def _prepare(database: Database, ledger: Ledger, vault: Vault) -> None:
             row = connection.execute(select(subject_keys).where(subject_keys.c.subject == _CHECK_SUBJECT)).one_or_none()
             if row is None:
                 key, wrapped = vault.new_key(_CHECK_SUBJECT, RetentionClass.EVIDENCE)
-                connection.execute(
-                    insert(subject_keys).values(
-                        {
-                            "subject": key.subject,
-                            "class": key.retention.value,
-                            "version": key.version,
-                            "epoch": EPOCH,
-                            "wrapped": wrapped,
-                        }
-                    )
-                )
+                connection.execute(ADD_SUBJECT_KEY, key_row(key, wrapped))
             else:
                 vault.unwrap(row[0], RetentionClass(row[1]), *row[2:])
     except (SQLAlchemyError, sqlite3.Error, OSError):

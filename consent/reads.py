@@ -9,12 +9,13 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, Select, bindparam, select
 
 from consent.consents import consent_of
+from consent.keys import KeySet
 from consent.ledger import hash_at, nodes, read_head
 from consent.log.merkle import ProofError, consistency_proof, inclusion_proof
 from consent.log.tiles import WIDTH, tile_path
 from consent.policy import shown_state, standing
 from consent.profiles import Issued, profile_entry
-from consent.rows import CONSENT_ROWS, ConsentRow, KeySet, terms_of
+from consent.rows import CONSENT_ROWS, ConsentRow, terms_of
 from consent.tables import consent_status, consents, log_entries, profiles, sealed
 from consent.vault import RetentionClass, Sealed, Vault
 from schemas.consent import Consent, ConsentState, StatusChange

@@ -1,4 +1,4 @@
-"""The rows that commands decide on: consents, permits and idempotency keys, subject keys.
+"""The rows that commands decide on: consents, permits and idempotency keys.
 
 Each set is told what is wanted, reads it with one query, hands out objects that the commands of the batch change in
 their turn, and writes what is new or changed with one bulk statement.
@@ -14,8 +14,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from consent.policy import Terms, View
 from consent.storage import execute_many
-from consent.tables import consents, idempotency, permits, subject_keys
-from consent.vault import EPOCH, RetentionClass, SubjectKey, Vault
+from consent.tables import consents, idempotency, permits
 from schemas.base import utc_text
 from schemas.consent import ConsentGrant, ConsentState
 
@@ -286,63 +285,3 @@ class PermitSet:
 
 def _columns(row: PermitRow | KeyRow, names: tuple[str, ...]) -> dict[str, object]:
     return {name: getattr(row, name) for name in names}
-
-
-_SUBJECT_KEYS = select(
-    subject_keys.c.subject,
-    subject_keys.c["class"],
-    subject_keys.c.version,
-    subject_keys.c.epoch,
-    subject_keys.c.wrapped,
-).where(subject_keys.c.subject.in_(bindparam("subjects", expanding=True)))
-_ADD_SUBJECT_KEY = insert(subject_keys)
-
-
-class KeySet:
-    """The keys of subjects; one of a class that a subject has not yet is made when it is first asked for."""
-
-    def __init__(self, vault: Vault) -> None:
-        self._vault = vault
-        self._wanted: set[str] = set()
-        self._keys: dict[str, dict[RetentionClass, SubjectKey]] = {}
-        self._rows: list[dict[str, object]] = []
-
-    def want(self, subject: str) -> None:
-        self._wanted.add(subject)
-
-    def load(self, connection: Connection) -> None:
-        """Raises KeysUnavailable under another key-encryption key."""
-        missing = []
-        for subject in self._wanted:
-            cached = self._vault.cached(subject)
-            self._keys[subject] = dict(cached) if cached else {}
-            if not cached:
-                missing.append(subject)
-        if not missing:
-            return
-        for subject, retention, version, epoch, wrapped in connection.execute(_SUBJECT_KEYS, {"subjects": missing}):
-            kind = RetentionClass(retention)
-            self._keys[subject][kind] = self._vault.unwrap(subject, kind, version, epoch, wrapped)
-        for subject in missing:
-            # Only a full set: what is not in the cache is taken for not existing.
-            if len(self._keys[subject]) == len(RetentionClass):
-                self._vault.remember(subject, dict(self._keys[subject]))
-
-    def get(self, subject: str, retention: RetentionClass) -> SubjectKey:
-        key = self._keys[subject].get(retention)
-        if key is None:
-            key, wrapped = self._vault.new_key(subject, retention)
-            self._keys[subject][retention] = key
-            self._rows.append(
-                {
-                    "subject": subject,
-                    "class": retention.value,
-                    "version": key.version,
-                    "epoch": EPOCH,
-                    "wrapped": wrapped,
-                }
-            )
-        return key
-
-    def write(self, connection: Connection) -> None:
-        execute_many(connection, _ADD_SUBJECT_KEY, self._rows)
