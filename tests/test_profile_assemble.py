@@ -305,7 +305,7 @@ def _as(outcome: str, rows: list[Row]) -> Any:
 
 
 @given(drawn=st.lists(OUTCOMES, min_size=32, max_size=32), order=st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_whatever_the_sources_do_the_profile_is_valid_and_their_order_does_not_matter(
     drawn: list[str], order: random.Random
 ) -> None:
