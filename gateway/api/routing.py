@@ -154,7 +154,6 @@ async def outer(request: web.Request, handler: Handler) -> web.StreamResponse:
     resource = request.match_info.route.resource
     # A path or a method that no route has is the caller's own text: it stays out of metrics and log.
     label = f"{request.method} {resource.canonical}" if resource is not None else "unmatched"
-    allow = ""
     code = None
     try:
         response = await handler(request)
@@ -163,11 +162,9 @@ async def outer(request: web.Request, handler: Handler) -> web.StreamResponse:
         code = error.code
         response = problem_response(error)
         if isinstance(err, web.HTTPMethodNotAllowed):
-            allow = ", ".join(sorted(err.allowed_methods))
+            response.headers["Allow"] = ", ".join(sorted(err.allowed_methods))
         if isinstance(error, InternalError):
             log.error("defect", request_id=request_id, route=label, error_type=type(err).__name__, where=_place(err))
-    if allow:
-        response.headers["Allow"] = allow
     elapsed = time.perf_counter() - started
     metrics = request.app[METRICS]
     if code in CONSENT_ERRORS:
