@@ -47,7 +47,7 @@ concurrency = 1000
 name = "{name}"
 freshness = "45d"
 request = {{ method = "POST", path = "/{name}", encode = "json", body = {{ uscc = "{{uscc}}" }} }}
-rows = {{ at = "rows", many = {many}{ignore} }}
+rows = {{ at = "rows", many = true{ignore} }}
 {period}
 [dataset.fields]
 {fields}
@@ -163,7 +163,6 @@ def write_platforms(folder: Path, base_url: str) -> list[Path]:
                 name=name,
                 base_url=base_url,
                 auth=_AUTH[schemes[number % len(schemes)]].replace("\\\\n", "\\n"),
-                many="false" if name == "registration" else "true",
                 ignore=f", ignore = {ignore}".replace("'", '"') if ignore else "",
                 period=period,
                 fields=fields,

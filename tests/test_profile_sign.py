@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import KeySet, OKPKey
-from jwt.algorithms import OKPAlgorithm
+from jwt import PyJWK
 from jwt.api_jws import PyJWS
 
 from gateway.profile.sign import ProfileSigner, verify_profile
@@ -37,7 +37,7 @@ TOKEN = SIGNED.jws.decode()
 
 def test_the_published_key_and_its_id_are_those_of_rfc_8037() -> None:
     assert SIGNER.jwks()["keys"] == [
-        {"crv": "Ed25519", "kty": "OKP", "x": RFC8037_X, "kid": RFC8037_THUMBPRINT, "alg": "Ed25519", "use": "sig"}
+        {"crv": "Ed25519", "kty": "OKP", "x": RFC8037_X, "kid": RFC8037_THUMBPRINT, "alg": "EdDSA", "use": "sig"}
     ]
 
 
@@ -50,7 +50,7 @@ def test_the_signature_of_the_rfc_8037_example_is_reproduced() -> None:
 
 def test_the_header_names_algorithm_key_and_type_and_nothing_else() -> None:
     assert json.loads(unb64(TOKEN.split(".")[0])) == {
-        "alg": "Ed25519",
+        "alg": "EdDSA",
         "kid": RFC8037_THUMBPRINT,
         "typ": "xinqiao-profile+json",
     }
@@ -60,17 +60,15 @@ def test_the_payload_is_the_canonical_json_of_the_profile() -> None:
     assert unb64(TOKEN.split(".")[1]) == SIGNED.payload == rfc8785.dumps(PROFILE)
 
 
+# joserfc warns that RFC 9864 has a newer name; the signature is the same.
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 def test_joserfc_verifies_it_with_the_published_key() -> None:
-    opened = jws.deserialize_compact(TOKEN, KeySet.import_key_set(SIGNER.jwks()), algorithms=["Ed25519"])  # type: ignore[arg-type]
+    opened = jws.deserialize_compact(TOKEN, KeySet.import_key_set(SIGNER.jwks()), algorithms=["EdDSA"])  # type: ignore[arg-type]
     assert json.loads(opened.payload) == PROFILE
 
 
 def test_pyjwt_verifies_it_with_the_published_key() -> None:
-    """PyJWT knows Ed25519 by its older name; the fully specified one of RFC 9864 is registered."""
-    library = PyJWS(algorithms=[])
-    library.register_algorithm("Ed25519", OKPAlgorithm())
-    key = OKPAlgorithm.from_jwk(SIGNER.jwk)
-    opened = library.decode_complete(TOKEN, key, algorithms=["Ed25519"])  # type: ignore[arg-type]
+    opened = PyJWS().decode_complete(TOKEN, PyJWK(SIGNER.jwk), algorithms=["EdDSA"])
     assert json.loads(opened["payload"]) == PROFILE
 
 
@@ -100,28 +98,24 @@ def test_any_changed_bit_is_refused(place: int, bit: int) -> None:
     changed = bytearray(SMALL.encode())
     changed[place] ^= 1 << bit
     text = changed.decode("latin-1")
-    try:
-        opened = verify_profile(text, SIGNER.jwks())
-    except InvalidValue:
-        return
-    # Base64 has spare bits in its last character: such a token is the same token, never another profile.
-    assert opened == {"id": "p-1", "findings": []}
-    assert [unb64(part) for part in text.split(".")] == [unb64(part) for part in SMALL.split(".")]
+    with pytest.raises(InvalidValue):
+        verify_profile(text, SIGNER.jwks())
 
 
 def _token(payload: bytes, **header: Any) -> str:
     """A token that our key did sign, with any header and any payload."""
-    head = {"alg": "Ed25519", "kid": SIGNER.kid, "typ": "xinqiao-profile+json", **header}
+    head = {"alg": "EdDSA", "kid": SIGNER.kid, "typ": "xinqiao-profile+json", **header}
     parts = [json.dumps({k: v for k, v in head.items() if v is not None}).encode(), payload]
     signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
     signature = base64.urlsafe_b64encode(SIGNER._key.sign(signed)).rstrip(b"=")
     return (signed + b"." + signature).decode()
 
 
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 def test_a_token_made_by_joserfc_in_our_form_is_accepted() -> None:
-    head = {"alg": "Ed25519", "kid": SIGNER.kid, "typ": "xinqiao-profile+json"}
+    head = {"alg": "EdDSA", "kid": SIGNER.kid, "typ": "xinqiao-profile+json"}
     key = OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": RFC8037_X, "d": RFC8037_D})
-    token = jws.serialize_compact(head, b'{"id":"p-1"}', key, algorithms=["Ed25519"])
+    token = jws.serialize_compact(head, b'{"id":"p-1"}', key, algorithms=["EdDSA"])
     assert (
         verify_profile(token, SIGNER.jwks()) == {"id": "p-1"} == verify_profile(_token(b'{"id":"p-1"}'), SIGNER.jwks())
     )
@@ -132,7 +126,7 @@ def test_a_token_made_by_joserfc_in_our_form_is_accepted() -> None:
     [
         _token(b'{"id":"p-1"}', typ="JWT"),
         _token(b'{"id":"p-1"}', typ=None),
-        _token(b'{"id":"p-1"}', alg="EdDSA"),
+        _token(b'{"id":"p-1"}', alg="Ed25519"),
         _token(b'{"id": "p-1"}'),
         _token(b"[]"),
         _token(b"not json"),

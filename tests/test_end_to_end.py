@@ -1,0 +1,192 @@
+"""The main job over real sockets: sandbox, gateway, lender, and the proof of it afterwards, offline."""
+
+import base64
+import random
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import orjson
+import pytest
+import pytest_asyncio
+
+from benchmarks.detection import detect
+from consent.log.merkle import leaf_hash, verify_inclusion
+from consent.log.note import Vkey, open_checkpoint
+from consent.log.verify import verify_export
+from gateway.cli.main import main
+from gateway.demo import Demo, export_and_verify, profile_ask, running_demo, sample_grant, subject_of
+from gateway.services import utc_now
+from schemas.profile import Profile
+from schemas.records import CATALOGUE
+
+SCENARIOS = (
+    "clean",
+    "headcount-conflict",
+    "revenue-conflict",
+    "unit-error",
+    "hidden-mortgage",
+    "dishonest-debtor",
+    "platform-down",
+    "platform-slow",
+    "wrong-enterprise",
+    "no-record",
+)
+DEADLINE = 3.0
+
+shared_loop = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Demo]:
+    folder = tmp_path_factory.mktemp("demo")
+    async with running_demo(folder, limits={"deadline_seconds": DEADLINE}) as running:
+        yield running
+
+
+async def ask(demo: Demo, firm: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    offers = {c.id: c.datasets for c in demo.services.connectors.values()}
+    consent = await demo.lender.register(sample_grant(subject_of(firm), offers, utc_now()))
+    return await demo.lender.profile(profile_ask(firm, consent["id"]) | changes)
+
+
+def outcomes(profile: dict[str, Any]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for finding in profile["findings"]:
+        found.setdefault(finding["rule"], set()).add(finding["outcome"])
+    return found
+
+
+@shared_loop
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_a_named_scenario_gives_the_states_and_findings_that_its_truth_says(demo: Demo, name: str) -> None:
+    firm = (await demo.scenarios())[name]
+    profile = await ask(demo, firm)
+    assert {d: s["state"] for d, s in profile["sections"].items() if d in firm["states"]} == firm["states"]
+    assert set(profile["sections"]) == set(CATALOGUE)
+    assert {s["state"] for d, s in profile["sections"].items() if d not in firm["states"]} == {"not_requested"}
+    found = outcomes(profile)
+    for rule, outcome in firm["findings"].items():
+        if outcome == "conflict":
+            assert "conflict" in found[rule], rule
+        else:
+            assert "conflict" not in found[rule], rule
+    Profile.model_validate_json(orjson.dumps({k: v for k, v in profile.items() if k != "log"}))
+
+
+@shared_loop
+async def test_every_scenario_of_the_sandbox_is_tested_here(demo: Demo) -> None:
+    assert set(await demo.scenarios()) == set(SCENARIOS)
+
+
+@shared_loop
+@pytest.mark.parametrize(
+    ("name", "reason"), [("platform-down", "upstream_busy"), ("platform-slow", "deadline_exceeded")]
+)
+async def test_a_platform_in_trouble_is_unavailable_with_its_reason_and_completeness_says_so(
+    demo: Demo, name: str, reason: str
+) -> None:
+    firm = (await demo.scenarios())[name]
+    profile = await ask(demo, firm)
+    lost = {d for d, state in firm["states"].items() if state == "unavailable"}
+    assert lost
+    assert {profile["sections"][d]["reason"] for d in lost} == {reason}
+    assert profile["completeness"]["missing"] == dict.fromkeys(lost, reason)
+    assert not profile["completeness"]["complete"]
+    assert profile["completeness"]["answered"] == profile["completeness"]["asked"] - len(lost)
+    taken = max(source["latency_ms"] for source in profile["sources"])
+    assert taken < DEADLINE * 1000 + 1000
+
+
+@shared_loop
+async def test_another_firms_reply_is_refused_and_nothing_of_it_is_in_the_profile(demo: Demo) -> None:
+    firm = (await demo.scenarios())["wrong-enterprise"]
+    profile = await ask(demo, firm)
+    wrong = [s for s in profile["sources"] if s["reason"] == "subject_mismatch"]
+    assert wrong
+    for source in wrong:
+        assert source["commitment"] is None
+        assert profile["sections"][source["dataset"]]["records"] == []
+        assert profile["sections"][source["dataset"]]["state"] == "unavailable"
+
+
+@shared_loop
+async def test_planted_conflicts_are_found_and_lawful_oddities_are_not_flagged(demo: Demo) -> None:
+    table = (await detect(demo, 40, 4, lambda _: None)).table()["all"]
+    assert table["planted"] > 0
+    assert table["precision"] == 1
+    assert table["recall"] >= 0.7
+    assert table["silent"] > 200
+
+
+@shared_loop
+async def test_the_profile_is_in_the_log_and_the_log_verifies_offline(demo: Demo, tmp_path: Path) -> None:
+    profile = await ask(demo, (await demo.scenarios())["clean"])
+    place = profile["log"]
+    key = Vkey.parse(demo.services.evidence.vkey)
+    head, signers = open_checkpoint(place["checkpoint"], [key])
+    assert signers == (key,)
+    (entry,) = await demo.services.evidence.entries(place["index"], place["index"] + 1)
+    proof = [base64.b64decode(node) for node in place["proof"]]
+    verify_inclusion(place["index"], head.size, leaf_hash(entry.entry), proof, head.root)
+    assert orjson.loads(entry.entry)["profile"] == profile["id"]
+    report = await export_and_verify(demo.services, tmp_path / "log")
+    assert (report.ok, report.trusted) == (True, True)
+    text = (tmp_path / "log" / "tile" / "entries").rglob("*")
+    stored = b"".join(p.read_bytes() for p in text if p.is_file())
+    # No personal data and no credit code in plain sight: pseudonyms and commitments only.
+    assert profile["subject"]["uscc"].encode() not in stored
+    assert profile["subject"]["name"].encode() not in stored
+
+
+@shared_loop
+async def test_any_flipped_bit_of_the_exported_log_is_found(demo: Demo, tmp_path: Path) -> None:
+    await ask(demo, (await demo.scenarios())["clean"])
+    folder = tmp_path / "log"
+    assert (await export_and_verify(demo.services, folder)).ok
+    key = [Vkey.parse(demo.services.evidence.vkey)]
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
+    places = [(p, at, bit) for p in files for at in range(p.stat().st_size) for bit in range(8)]
+    # tests/test_log_verify.py flips every bit of a log; here a sample over the real one, the small files whole.
+    small = [place for place in places if place[0].name in ("checkpoint", "vkey")]
+    for path, at, bit in [*small, *random.Random(1).sample(places, 400)]:
+        good = path.read_bytes()
+        path.write_bytes(good[:at] + bytes([good[at] ^ 1 << bit]) + good[at + 1 :])
+        report = verify_export(folder, key)
+        path.write_bytes(good)
+        assert not report.ok, (path.name, at, bit)
+    assert verify_export(folder, key).ok
+
+
+def test_the_demo_prints_what_others_rely_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["xinqiao", "demo", "--json", "--keep", str(tmp_path / "kept")])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert not stopped.value.code
+    shown = orjson.loads(capsys.readouterr().out)
+    assert set(shown) == {"consent", "profile", "jws", "jwks", "log"}
+    asked = [s for s in shown["profile"]["sections"].values() if s["state"] != "not_requested"]
+    assert len(asked) >= 9
+    assert shown["log"]["verified"] is True
+    # PyJWT knows nothing of this project.
+    header = jwt.get_unverified_header(shown["jws"])
+    (jwk,) = [k for k in shown["jwks"]["keys"] if k["kid"] == header["kid"]]
+    payload = jwt.api_jws.decode(shown["jws"], jwt.PyJWK(jwk), algorithms=["EdDSA"])
+    assert orjson.loads(payload) == {k: v for k, v in shown["profile"].items() if k != "log"}
+
+
+def test_the_kept_log_verifies_with_the_stand_alone_program_in_a_bare_interpreter(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    run = [Path(sys.executable).parent / "xinqiao", "demo", "--json", "--keep", folder]
+    subprocess.run(run, check=True, capture_output=True)
+    verify = [sys.executable, "-m", "consent.log.verify", str(folder / "log"), "--vkey", str(folder / "log" / "vkey")]
+    done = subprocess.run(verify, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("intact up to entry")
+    (folder / "log" / "checkpoint").write_bytes(b"")
+    assert subprocess.run(verify, check=False, capture_output=True).returncode == 1
