@@ -21,7 +21,6 @@ from tenacity import (
     RetryCallState,
     retry_if_exception,
     stop_after_attempt,
-    stop_any,
     wait_random_exponential,
 )
 
@@ -165,16 +164,16 @@ async def _again(
     def wait(state: RetryCallState) -> float:
         return backoff(state) + _asked(state)
 
-    def out_of_time(state: RetryCallState) -> bool:
-        return clock() + state.upcoming_sleep >= deadline
+    enough = stop_after_attempt(policy.attempts)
 
-    def out_of_budget(_: RetryCallState) -> bool:
-        return budget is not None and not budget.take()
+    def stop(state: RetryCallState) -> bool:
+        # Budget last: a retry that cannot be made in time takes nothing from it.
+        late = clock() + state.upcoming_sleep >= deadline
+        return enough(state) or late or (budget is not None and not budget.take())
 
     retrying = AsyncRetrying(
         sleep=sleep,
-        # In this order: a retry that cannot be made in time takes nothing from the budget.
-        stop=stop_any(stop_after_attempt(policy.attempts), out_of_time, out_of_budget),
+        stop=stop,
         wait=wait,
         retry=retry_if_exception(_retryable),
         reraise=True,

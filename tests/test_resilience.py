@@ -254,14 +254,14 @@ def test_no_retry_after_is_none() -> None:
 
 
 @given(st.text(max_size=40))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_retry_after_is_a_number_of_seconds_or_nothing(text: str) -> None:
     seconds = retry_after({"retry-after": text}, NOW)
     assert seconds is None or seconds >= 0
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_a_date_and_its_distance_say_the_same(seconds: int) -> None:
     date = format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
     assert retry_after({"retry-after": date}, NOW) == retry_after({"retry-after": str(seconds)}, NOW)
@@ -318,7 +318,7 @@ async def enter(gate: Gate, clock: Clock, entries: list[float]) -> None:
 
 
 @given(st.integers(1, 9), st.integers(1, 40), st.lists(st.floats(0, 0.7), max_size=40))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_no_second_ever_sees_more_entries_than_the_rate(rate: int, count: int, pauses: list[float]) -> None:
     async def scenario() -> list[float]:
         clock = Clock()
@@ -332,7 +332,7 @@ def test_no_second_ever_sees_more_entries_than_the_rate(rate: int, count: int, p
 
     entries = asyncio.run(scenario())
     assert len(entries) == count + len(pauses)
-    assert all(later - earlier >= 1 for earlier, later in zip(entries, entries[rate:], strict=False))
+    assert all(later - earlier > 1 - 1e-9 for earlier, later in zip(entries, entries[rate:], strict=False))
 
 
 @pytest.mark.parametrize(("rate", "at_once", "span"), [(20, 20, 1.0), (2.5, 2, 0.8), (0.1, 1, 10.0)])

@@ -82,7 +82,7 @@ def test_the_neighbours_of_special_ranges_are_public(address: str) -> None:
 
 
 @given(st.ip_addresses())
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_what_is_public_here_is_global_unicast_for_the_standard_library_too(ip: ipaddress.IPv4Address) -> None:
     if is_public(str(ip)):
         assert ip.is_global
