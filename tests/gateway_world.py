@@ -66,7 +66,7 @@ class World:
 
     def grant(self, **changes: Any) -> dict[str, Any]:
         """A consent to everything, as JSON has it."""
-        return sample_grant(subject_of(self.firm), self.offers, self.watch(), **changes)
+        return sample_grant(subject_of(self.firm), self.offers, self.watch()) | changes
 
     async def consent(self, lender: LenderClient | None = None, **changes: Any) -> dict[str, Any]:
         if lender is self.other:
