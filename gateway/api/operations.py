@@ -1,5 +1,6 @@
 """Health, metrics, keys, platforms, and the offline documentation page."""
 
+from html import escape
 from importlib.resources import files
 
 from aiohttp import web
@@ -10,6 +11,7 @@ from gateway.api.routing import METRICS, TOKENS, Route, answer, json_response
 from gateway.services import SERVICES
 from schemas.base import Count, Json, Model, Name, ShortText
 from schemas.errors import InvalidClient, NotFound, StorageUnavailable, UnsupportedMediaType
+from schemas.problems import PROBLEMS
 
 _STATIC = files("gateway") / "static"
 _DOCS_HEADERS = {
@@ -110,6 +112,17 @@ async def docs(_request: web.Request) -> web.Response:
     )
 
 
+async def errors_page(_request: web.Request) -> web.Response:
+    """Where the ``type`` of a problem leads (RFC 9457 §3.1.1)."""
+    rows = "".join(
+        f'<tr id="{code}"><td><code>{code}</code><td>{p.status}<td>{escape(p.title)}<br>{p.title_zh}'
+        f"<td>{escape(p.detail)}<br>{p.detail_zh}"
+        for code, p in PROBLEMS.items()
+    )
+    page = f'<!doctype html><html lang="zh"><meta charset="utf-8"><title>错误码 Errors</title><table>{rows}</table>'
+    return web.Response(text=page, content_type="text/html", charset="utf-8", headers=_DOCS_HEADERS)
+
+
 async def docs_file(request: web.Request) -> web.Response:
     if request.match_info["name"] not in _DOCS_FILES:
         raise NotFound
@@ -139,6 +152,9 @@ ROUTES = [
     Route("GET", "/metrics", metrics, "Prometheus metrics 指标", _TAG, {200: "text/plain"}, lender=False),
     Route(
         "GET", "/openapi.json", openapi_json, "This description 接口描述", _TAG, {200: "application/json"}, lender=False
+    ),
+    Route(
+        "GET", "/docs/errors", errors_page, "What each error code means 错误码", _TAG, {200: "text/html"}, lender=False
     ),
     Route("GET", "/docs", docs, "For people 文档页面", _TAG, {200: "text/html"}, lender=False),
     Route(
