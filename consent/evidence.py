@@ -135,8 +135,12 @@ class Evidence:
         """The log for consent.log.tiles.export; reads the file in the calling thread."""
         return LogSource(self._database.readers, [self.vkey])
 
-    async def _standing(self, consent_id: str) -> str | None:
-        return await self._read(reads.consent_standing, consent_id, self._clock())
+    def _standing(self, consent_id: str) -> str | None:
+        # In the event loop's own thread: a hop to another one would let a lease lapse while its answer waits here.
+        try:
+            return reads.consent_standing(self._database.points, consent_id, self._clock())
+        except (sqlite3.Error, OSError):
+            raise StorageUnavailable(retry_after=5) from None
 
     async def _read(self, read: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         def run() -> R:

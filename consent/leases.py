@@ -3,11 +3,13 @@
 A good check grants a lease of at most 200 ms on the monotonic clock, counted from before the read, and a send must
 start inside it. A revocation is acknowledged after its commit plus one lease, so no process can start a call after the
 acknowledgement (PIPL 15: withdrawal takes effect).
+
+The read is a plain call, a point read of some tens of microseconds that the event loop makes itself: between it and
+the send nothing else runs, so a busy loop makes a lease lapse more often but never keeps a good consent from sending.
 """
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
 from weakref import WeakValueDictionary
 
@@ -17,7 +19,7 @@ from schemas.errors import CONSENT_ERRORS, ConsentExpired, StorageUnavailable
 LEASE_SECONDS = 0.2
 _TRIES = 3
 
-ReadStanding = Callable[[str], Awaitable[str | None]]
+ReadStanding = Callable[[str], str | None]
 """What stops a consent now, by its refusal code, or None: consent.policy.standing on the stored row."""
 
 
@@ -30,7 +32,6 @@ class Lease:
         self._monotonic = monotonic
         self._until = float("-inf")
         self._since = float("-inf")
-        self._reading: asyncio.Task[None] | None = None
 
     def grant(self, checked_at: float) -> None:
         """A check that began at ``checked_at`` was good. One that began before the last drop counts for nothing."""
@@ -40,31 +41,17 @@ class Lease:
     def drop(self) -> None:
         self._since, self._until = self._monotonic(), float("-inf")
 
-    async def check(self) -> None:
+    def check(self) -> None:
         """Return inside a lease. Raises the ConsentError of what stops the consent, or StorageUnavailable."""
         tries = 0
-        while self._monotonic() >= self._until:
+        while (now := self._monotonic()) >= self._until:
             if tries == _TRIES:
                 # Reads that take longer than a lease prove nothing about now.
                 raise StorageUnavailable(retry_after=1)
             tries += 1
-            if self._reading is None or self._reading.done():
-                self._reading = asyncio.create_task(self._check())
-                self._reading.add_done_callback(_retrieved)
-            # One read for all who wait; a waiter that is cancelled leaves it to the others.
-            await asyncio.shield(self._reading)
-
-    async def _check(self) -> None:
-        began = self._monotonic()
-        if code := await self._read(self._consent_id):
-            raise CONSENT_ERRORS[code]
-        self.grant(began)
-
-
-def _retrieved(task: asyncio.Task[None]) -> None:
-    # Where every waiter was cancelled nobody else takes the error, which then says nothing to anybody.
-    if not task.cancelled():
-        task.exception()
+            if code := self._read(self._consent_id):
+                raise CONSENT_ERRORS[code]
+            self.grant(now)
 
 
 class PermitGuard:
@@ -79,7 +66,7 @@ class PermitGuard:
         """Return when a send may start now; raise ConsentError when it may not."""
         if self._clock() >= self._valid_until:
             raise ConsentExpired(what="permit")
-        await self._lease.check()
+        self._lease.check()
 
     async def may_keep(self) -> None:
         """Return when an answer that arrived now may be kept; raise ConsentError when it may not."""

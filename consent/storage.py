@@ -20,6 +20,8 @@ from sqlalchemy.pool import NullPool, QueuePool
 from consent.tables import metadata
 
 BUSY_SECONDS = 5.0
+POINT_SECONDS = 0.1
+"""How long a point read waits for a lock. Readers of a WAL file meet one only while it is recovered."""
 READERS = 2
 CACHE_KIB = 32768
 CHECKPOINT_PAGES = 8192
@@ -63,10 +65,11 @@ class Database:
         )
         event.listen(self.readers, "begin", _begin_snapshot)
         self._file: tuple[int, int] | None = None
+        self._points: sqlite3.Connection | None = None
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
+    def _connect(self, mode: str, busy: float = BUSY_SECONDS) -> sqlite3.Connection:
         uri = f"file:{quote(str(self.path))}?mode={mode}"
-        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False)
+        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy, check_same_thread=False)
 
     def _write_connection(self) -> sqlite3.Connection:
         # mode=rw: a file that went missing is a failure to be seen, never a fresh empty log.
@@ -91,6 +94,13 @@ class Database:
         with self._writers.begin() as writer:
             metadata.create_all(writer)
 
+    @property
+    def points(self) -> sqlite3.Connection:
+        """For reads so short that they need no thread of their own. Each of them sees the last commit."""
+        if self._points is None:
+            self._points = self._connect("ro", POINT_SECONDS)
+        return self._points
+
     def connect(self) -> Connection:
         """The writing connection; remembers which file it opened."""
         # Before opening: a file swapped in between then differs from this one, and check_file says so.
@@ -107,6 +117,8 @@ class Database:
     def dispose(self) -> None:
         self._writers.dispose()
         self.readers.dispose()
+        if self._points is not None:
+            self._points.close()
 
 
 def _begin_immediate(connection: Connection) -> None:
