@@ -7,6 +7,7 @@ from the sandbox, which planted them; the gateway never sees them.
 import argparse
 import asyncio
 import json
+import logging
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import orjson
 from connectors.sandbox.scenarios import SCENARIOS
 from gateway.demo import Demo, profile_ask, running_demo, sample_grant, subject_of
 from gateway.services import utc_now
+from gateway.telemetry import configure_logging
 
 RULES = ("identity", "headcount", "revenue", "property", "judicial", "unit", "freshness")
 _PAGE = 500
@@ -115,6 +117,7 @@ def main() -> None:
     parser.add_argument("--callers", type=int, default=4)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    configure_logging(level=logging.ERROR)
     tally = asyncio.run(
         run(given.count, given.seed, given.callers, lambda t: None if given.json else print(t, flush=True))
     )

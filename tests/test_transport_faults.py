@@ -252,6 +252,7 @@ RAW_DEFLATE = zlib.compress(TEXT, wbits=-15)
         ("identity", TEXT),
         ("", TEXT),
     ],
+    ids=["gzip", "the old name of gzip", "gzip in three members", "zlib", "raw deflate", "identity", "empty"],
 )
 async def test_the_codings_that_are_asked_for_are_undone(coding: str, body: bytes) -> None:
     async with hostile(reply(200, body, {"Content-Encoding": coding})) as server:
