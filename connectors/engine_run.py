@@ -16,7 +16,7 @@ from connectors.engine_plan import Paging, Plan
 from connectors.engine_request import Values
 from connectors.engine_rows import rows_in, select
 from connectors.engine_rules import Get, Tree, Verdict, is_empty
-from connectors.mapping import Notes, RowMap, inside, last_day, span_of
+from connectors.mapping import Notes, RowMap, last_day, overlaps
 from schemas.amounts import parse_count
 from schemas.dates import YearMonth, month_range
 from schemas.errors import (
@@ -210,42 +210,39 @@ class Run:
                 check_echo(plan.row_echo, row, subject, plan.rows_path, notes)
         head = self._map.head(tree, notes)
         if head is not None:
-            before = len(part.records)
-            self._map_rows(counting, head, part, values)
-            self._date(tree, counting, part, part.records[before:])
+            self._date(tree, counting, part, self._map_rows(counting, head, part, values))
         return len(rows)
 
-    def _map_rows(self, rows: list[Any], head: Row, part: Part, values: Values) -> None:
-        plan, notes, period = self._plan, self._notes, self._plan.period
-        for row in rows:
-            record = self._map.row(row, head, notes)
-            if record is None:
-                continue
-            if period and not inside(span_of(record, period), values.first, values.last):
-                if plan.names_period:
-                    raise PeriodMismatch(at=plan.rows_path)
-                continue
-            part.records.append(record)
+    def _map_rows(self, rows: list[Any], head: Row, part: Part, values: Values) -> list[Row]:
+        plan, notes, read = self._plan, self._notes, self._map.row
+        made = [record for row in rows if (record := read(row, head, notes)) is not None]
+        if plan.period:
+            asked = overlaps(plan.period, values.first, values.last)
+            inside = [record for record in made if asked(record)]
+            if plan.names_period and len(inside) < len(made):
+                raise PeriodMismatch(at=plan.rows_path)
+            made = inside
+        part.records += made
+        return made
 
     def _date(self, tree: Tree, rows: list[Any], part: Part, records: list[Row]) -> None:
         """As-of: what the reply says, else the end of the newest period; never after today."""
         plan = self._plan
-        days: list[date | None] = []
+        found: list[Any] = []
         if plan.as_of_day:
             places = [plan.as_of_head(tree)] if plan.as_of_head else [plan.as_of_row(r) for r in rows if plan.as_of_row]
             try:
-                texts = [plan.as_of_day(None if v is MISSING else v) for v in places]
+                found = [plan.as_of_day(None if v is MISSING else v) for v in places]
             except InvalidValue:
                 raise SchemaDrift(at=plan.as_of_path, expected="date") from None
-            days = [last_day(text) for text in texts]
         elif plan.period:
-            days = [last_day(r.get(plan.period[1])) for r in records]
-        newest = max((d for d in days if d), default=None)
+            found = [record.get(plan.period[1]) for record in records]
+        # Of one form, so that the greatest text or year is the newest.
+        newest = last_day(max((value for value in found if value is not None), default=None))
         if newest:
             newest = min(newest, self._today)
             part.as_of = max(newest, part.as_of or newest)
-        for record in records:
-            self._map.uncover(record)
+        self._map.uncover(records)
 
 
 def _count(get: Get, tree: Tree) -> int:

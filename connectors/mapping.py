@@ -7,15 +7,13 @@ form than declared is SchemaDrift with its path, never a guess.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
-from functools import lru_cache
 from typing import Any, Final
 
 from connectors.base import Row
 from connectors.decoding import MISSING
 from connectors.engine_rules import Get, Tree, compile_path, same
 from schemas import manifest
-from schemas.amounts import RatioForm, Unit, decimal_text, parse_amount, parse_count, parse_decimal, parse_ratio
+from schemas.amounts import RatioForm, Unit, compile_amount, compile_ratio, parse_count
 from schemas.base import Json
 from schemas.dates import YearMonth, compile_day, compile_month, compile_year, month_end, month_text
 from schemas.errors import InvalidValue, SchemaDrift
@@ -58,41 +56,27 @@ def converter(name: str, spec: manifest.ReadSpec, longest: int) -> Convert:
         case manifest.NamesSpec():
             return _names(spec.separators, longest)
         case manifest.MoneySpec():
-            unit = Unit(spec.unit)
-            return lambda value, _notes: decimal_text(parse_amount(_number(value), unit))
+            return _plain(compile_amount(Unit(spec.unit)))
         case manifest.DecimalSpec():
-            return lambda value, _notes: decimal_text(parse_decimal(_number(value)))
+            return _plain(compile_ratio(RatioForm.FRACTION))
         case manifest.RatioSpec():
-            form = RatioForm(spec.form)
-            return lambda value, _notes: decimal_text(parse_ratio(_number(value), form))
+            return _plain(compile_ratio(RatioForm(spec.form)))
         case manifest.CountSpec():
-            return lambda value, _notes: parse_count(_number(value))
+            return _plain(parse_count)
         case manifest.DaySpec():
-            return _dated(compile_day(spec.forms))
+            return _plain(compile_day(spec.forms))
         case manifest.MonthSpec():
-            return _dated(compile_month(spec.forms))
+            return _plain(compile_month(spec.forms))
         case manifest.YearSpec():
-            return _dated(compile_year(spec.forms))
+            return _plain(compile_year(spec.forms))
         case manifest.CodeSpec():
             return _code(spec, longest)
         case _:
             return _flag(spec)
 
 
-def _dated(read: Callable[[object], Any]) -> Convert:
-    # Reading a date is the dearest step of a row, and the same days come again and again.
-    known = lru_cache(maxsize=4096, typed=True)(read)
-
-    def convert(value: Any, _notes: Notes) -> Any:
-        return known(value) if type(value) is str or type(value) is int else read(value)
-
-    return convert
-
-
-def _number(value: object) -> str | int | Decimal:
-    if isinstance(value, str | int | Decimal) and not isinstance(value, bool):
-        return value
-    raise InvalidValue(what="number")
+def _plain(read: Callable[[Any], Any]) -> Convert:
+    return lambda value, _notes: read(value)
 
 
 def _text(longest: int) -> Convert:
@@ -134,6 +118,8 @@ def _code(spec: manifest.CodeSpec, longest: int) -> Convert:
     other = table.pop("*", None)
 
     def convert(value: Any, _notes: Notes) -> Any:
+        if type(value) is str and (known := table.get(value)) is not None:
+            return known
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if type(value) is not str or len(value := value.strip()) > longest:
@@ -151,9 +137,12 @@ def _code(spec: manifest.CodeSpec, longest: int) -> Convert:
 
 def _flag(spec: manifest.FlagSpec) -> Convert:
     pairs = [(value, True) for value in spec.true] + [(value, False) for value in spec.false]
+    texts: dict[object, bool] = {value: meaning for value, meaning in pairs if type(value) is str}
 
     def convert(value: Any, _notes: Notes) -> bool:
         if type(value) is str:
+            if (found := texts.get(value)) is not None:
+                return found
             value = value.strip()
         for known, meaning in pairs:
             if same(value, known):
@@ -207,11 +196,11 @@ class RowMap:
                 notes.drifted(f"{self._at}.{key}" if key.isidentifier() and len(key) <= 64 else f"{self._at}.*")
         return _read(self._ops, row, head.copy(), self._at, notes)
 
-    def uncover(self, record: Row) -> Row:
-        """Take off what was read only to place the row in time."""
+    def uncover(self, records: list[Row]) -> None:
+        """Take off what was read only to place the rows in time."""
         for name in self._hidden:
-            record.pop(name, None)
-        return record
+            for record in records:
+                record.pop(name, None)
 
 
 def _read(ops: list[_Op], source: Any, record: Row, at: str, notes: Notes) -> Row | None:
@@ -219,16 +208,19 @@ def _read(ops: list[_Op], source: Any, record: Row, at: str, notes: Notes) -> Ro
     try:
         for name, place, get, convert, needed in ops:
             value = source.get(place) if get is None else get(source)
-            blank = value is None or value is MISSING or (type(value) is str and (not value or value.isspace()))
-            found = None if blank else convert(value, notes)
-            if found is SKIP:
+            if type(value) is str:
+                found = None if not value or value.isspace() else convert(value, notes)
+            else:
+                found = None if value is None or value is MISSING else convert(value, notes)
+            if found is None:
+                if needed:
+                    raise SchemaDrift(at=_join(at, place))
+            elif found is SKIP:
                 notes.drifted(_join(at, place))
                 if needed:
                     return None
-            elif found is not None:
+            else:
                 record[name] = found
-            elif needed:
-                raise SchemaDrift(at=_join(at, place))
     except InvalidValue as err:
         raise SchemaDrift(at=_join(at, place), expected=str(err.details.get("what", "value"))) from None
     return record
@@ -238,22 +230,20 @@ def _join(at: str, place: str) -> str:
     return f"{at}.{place}" if at else place
 
 
-Span = tuple[str, str]
-"""First and last month that a record is about, as text; open ends sort before and after every month."""
+def overlaps(period: tuple[str, str], first: YearMonth, last: YearMonth) -> Callable[[Row], bool]:
+    """Whether a record is about any of the months from ``first`` to ``last``. ``period``: the fields that hold its
+    own first and last day, month or year; an end that is not there is open."""
+    since, until = period
+    low, high = month_text(first), month_text(last)
 
+    def test(record: Row) -> bool:
+        start, end = record.get(since), record.get(until)
+        # A day begins with its month, and a year's months are January to December.
+        starts = start[:7] if type(start) is str else f"{start:04}-01" if type(start) is int else ""
+        ends = end[:7] if type(end) is str else f"{end:04}-12" if type(end) is int else "9999"
+        return starts <= high and ends >= low
 
-def span_of(record: Row, period: tuple[str, str]) -> Span:
-    return _month(record.get(period[0]), "01", ""), _month(record.get(period[1]), "12", "9999")
-
-
-def _month(value: Json, of_year: str, open_end: str) -> str:
-    if isinstance(value, int):
-        return f"{value:04}-{of_year}"
-    return value[:7] if isinstance(value, str) else open_end
-
-
-def inside(span: Span, first: YearMonth, last: YearMonth) -> bool:
-    return span[0] <= month_text(last) and span[1] >= month_text(first)
+    return test
 
 
 def last_day(value: Json) -> date | None:

@@ -40,6 +40,7 @@ _RATIO = re.compile(rf"{_NUMBER} ?(%)?")
 _COUNT = re.compile(_NUMBER)
 # No sign, no separator, and short enough that no unit takes it over 18 digits.
 _SIMPLE = re.compile(r"(0|[1-9][0-9]{0,9})(?:\.([0-9]{1,2}))?")
+_SHARE = re.compile(r"(?:0|[1-9][0-9]{0,9})(?:\.[0-9]{1,8})?")
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,14}")
 _FULL_WIDTH = str.maketrans(
     {**{chr(c + 0xFEE0): chr(c) for c in range(0x21, 0x7F)}, "\u3000": " ", "\u00a0": " ", "￥": "¥"}
@@ -87,25 +88,53 @@ def compile_amount(unit: Unit) -> Callable[[str | int | Decimal], str]:
 
     Plain numbers with at most two decimals, which is nearly all of them, are moved to 元 as integers.
     """
-    factor = {Unit.YUAN: 1, Unit.WAN: 10**4, Unit.YI: 10**8}.get(unit)
+    simple = _SIMPLE.fullmatch
 
     def read(value: str | int | Decimal) -> str:
-        text = value if type(value) is str else str(value) if type(value) in (int, Decimal) else ""
-        if factor is not None and (match := _SIMPLE.fullmatch(text)):
-            if factor == 1:
-                return text
-            whole, decimals = match.groups()
-            if not decimals:
-                return str(int(whole) * factor)
-            digits = str(int(whole + decimals) * factor).rjust(len(decimals) + 1, "0")
-            return f"{digits[: -len(decimals)]}.{digits[-len(decimals) :]}"
+        if type(value) is str and simple(value):
+            return value
+        if type(value) in (int, Decimal) and simple(text := str(value)):
+            return text
         return decimal_text(parse_amount(value, unit))
+
+    factor = {Unit.WAN: 10**4, Unit.YI: 10**8}.get(unit)
+    if factor is None:
+        return read if unit is Unit.YUAN else lambda value: decimal_text(parse_amount(value, unit))
+
+    def scale(value: str | int | Decimal) -> str:
+        text = value if type(value) is str else str(value) if type(value) in (int, Decimal) else ""
+        match = simple(text)
+        if not match:
+            return decimal_text(parse_amount(value, unit))
+        whole, decimals = match.groups()
+        if not decimals:
+            return str(int(whole) * factor)
+        digits = str(int(whole + decimals) * factor).rjust(len(decimals) + 1, "0")
+        return f"{digits[: -len(decimals)]}.{digits[-len(decimals) :]}"
+
+    return scale
+
+
+def compile_ratio(form: RatioForm) -> Callable[[str | int | Decimal], str]:
+    """A reader of shares to canonical text: ``decimal_text(parse_ratio(value, form))``.
+
+    Plain numbers of a field declared as a fraction of one, which is nearly all of them, stay as they are.
+    """
+    fraction = form is RatioForm.FRACTION
+
+    def read(value: str | int | Decimal) -> str:
+        if fraction and type(value) is str and _SHARE.fullmatch(value):
+            return value
+        return decimal_text(parse_ratio(value, form))
 
     return read
 
 
 def parse_ratio(value: str | int | Decimal, form: RatioForm) -> Decimal:
-    """A share as a fraction of one from ``value`` in ``form``; a written % only where per cent is declared."""
+    """A share as a fraction of one from ``value`` in ``form``; a written % only where per cent is declared.
+
+    As a fraction it also reads plain numbers without a unit of money, such as square metres.
+    """
     if not isinstance(value, str):
         return _scaled(_number(value, "ratio"), _IN_ONE[form], "ratio")
     match = _RATIO.fullmatch(_half_width(value, "ratio"))
@@ -114,15 +143,12 @@ def parse_ratio(value: str | int | Decimal, form: RatioForm) -> Decimal:
     return _scaled(_decimal(match[1]), _IN_ONE[form], "ratio")
 
 
-def parse_decimal(value: str | int | Decimal) -> Decimal:
-    """A plain number without a unit of money, such as square metres."""
-    return parse_ratio(value, RatioForm.FRACTION)
-
-
 def parse_count(value: str | int | Decimal) -> int:
     """A whole number from 0 to 2^53 - 1; ``12.0`` is whole, ``12.5`` and ``-1`` are refused."""
     if type(value) is str and _DIGITS.fullmatch(value):
         return int(value)
+    if type(value) is int and 0 <= value < 2**53:
+        return value
     number = _decimal(_count_digits(value)) if isinstance(value, str) else _number(value, "count")
     whole = int(number)
     if whole != number or not 0 <= whole < 2**53:

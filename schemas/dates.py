@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from schemas.errors import InvalidValue
 
+T = TypeVar("T")
 YearMonth = tuple[int, int]
 """``(year, month)``, month from 1."""
 
@@ -94,10 +95,16 @@ def compile_month(forms: Iterable[str]) -> Callable[[object], str | None]:
     return _remembering(month)
 
 
-def _remembering(read: Callable[[object], str | None]) -> Callable[[object], str | None]:
-    """The same days stand in row after row of every enterprise; texts only, since 1 and True are one key."""
-    remembered = lru_cache(_REMEMBERED)(read)
-    return lambda value: remembered(value) if type(value) is str and len(value) <= _LONGEST else read(value)
+def _remembering(read: Callable[[object], T]) -> Callable[[object], T]:
+    """The same days stand in row after row of every enterprise. Typed, since 1 and True are one key otherwise."""
+    remembered = lru_cache(_REMEMBERED, typed=True)(read)
+
+    def known(value: object) -> T:
+        kind = type(value)
+        # A text that is longer than any date would hold the memory of 4096 of its kind.
+        return remembered(value) if kind is int or (kind is str and len(value) <= _LONGEST) else read(value)  # type: ignore[arg-type]
+
+    return known
 
 
 def compile_year(forms: Iterable[str]) -> Callable[[object], int | None]:
@@ -108,7 +115,7 @@ def compile_year(forms: Iterable[str]) -> Callable[[object], int | None]:
         found = read(value)
         return None if found is None else found.year
 
-    return year
+    return _remembering(year)
 
 
 def _compile(forms: Iterable[str], least: _Holds, what: str) -> Callable[[object], date | None]:

@@ -11,10 +11,10 @@ from schemas.amounts import (
     RatioForm,
     Unit,
     compile_amount,
+    compile_ratio,
     decimal_text,
     parse_amount,
     parse_count,
-    parse_decimal,
     parse_ratio,
 )
 from schemas.base import Decimal_
@@ -187,9 +187,9 @@ def test_a_share_that_contradicts_its_form_is_refused(value: object) -> None:
 
 
 def test_a_plain_number_keeps_its_digits() -> None:
-    assert decimal_text(parse_decimal("8118.68")) == "8118.68"
+    assert decimal_text(parse_ratio("8118.68", RatioForm.FRACTION)) == "8118.68"
     with pytest.raises(InvalidValue):
-        parse_decimal("8118.68元")
+        parse_ratio("8118.68元", RatioForm.FRACTION)
 
 
 @pytest.mark.parametrize(
@@ -233,6 +233,27 @@ def test_the_compiled_reader_of_amounts_says_what_the_parser_says(value: str | i
     read = compile_amount(unit)
     try:
         expected = decimal_text(parse_amount(value, unit))
+    except InvalidValue:
+        with pytest.raises(InvalidValue):
+            read(value)
+    else:
+        assert read(value) == expected
+
+
+@MANY
+@given(
+    st.one_of(
+        st.decimals(min_value=-(10**10), max_value=10**10, places=3, allow_nan=False, allow_infinity=False),
+        st.integers(min_value=-(10**12), max_value=10**12),
+        st.from_regex(r"-?[0-9]{1,12}(\.[0-9]{1,10})?%?", fullmatch=True),
+        st.sampled_from(["1,234.00", "０.０７", "-0.00", "0", "0.0", "00", "1.", "", ".5", "7 %", "1e3"]),
+    ),
+    st.sampled_from(list(RatioForm)),
+)
+def test_the_compiled_reader_of_shares_says_what_the_parser_says(value: str | int | Decimal, form: RatioForm) -> None:
+    read = compile_ratio(form)
+    try:
+        expected = decimal_text(parse_ratio(value, form))
     except InvalidValue:
         with pytest.raises(InvalidValue):
             read(value)
