@@ -498,7 +498,7 @@ def soap(body: bytes) -> tuple[dict[str, str], list[Row]]:
     """The texts of Return and Data, and the Result rows."""
     reply = ET.fromstring(body)[0][0]  # Envelope, Body, QueryResponse
     data = reply.find("PayLoad/Data")
-    leaves = [*(reply.find("Return") or ()), *(x for x in (data if data is not None else ()) if x.tag != "Result")]
+    leaves = [*reply.iterfind("Return/*"), *(x for x in (data if data is not None else ()) if x.tag != "Result")]
     results = reply.iterfind("PayLoad/Data/Result")
     return {x.tag: x.text or "" for x in leaves}, [{x.tag: x.text or "" for x in result} for result in results]
 
