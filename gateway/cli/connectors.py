@@ -165,10 +165,13 @@ def sign(
     explained = signer.explain(draft, moment)
 
     async def no_send(_request: WireRequest) -> WireReply:
-        raise InvalidRequest(at="scheme", mend="this scheme needs a token from the platform: only its text is shown")
+        raise InvalidRequest
 
-    wire = None if scheme == "oauth2-client" else asyncio.run(signer.sign(draft, moment, no_send))
-    headers, parameters = wire.headers if wire else explained.headers, explained.parameters
+    try:
+        headers = asyncio.run(signer.sign(draft, moment, no_send)).headers
+    except InvalidRequest:  # the scheme wants a token from the platform first: only its text can be shown
+        headers = explained.headers
+    parameters = explained.parameters
     if as_json:
         print_json({"canonical": explained.canonical, "headers": dict(headers), "parameters": dict(parameters)})
     else:

@@ -51,7 +51,7 @@ def grant(file: Path, as_json: AsJson = False) -> None:
         raise InvalidRequest(at=at, mend=mend) from None
 
     async def work(services: Services) -> Consent:
-        return await services.evidence.submit(GrantConsent(record, actor=record.grantee))
+        return await services.evidence.submit(GrantConsent(record, actor="operator"))
 
     consent = run(work)
     print_json(consent.model_dump(mode="json")) if as_json else _show(consent)
@@ -90,7 +90,7 @@ def revoke(
     async def work(services: Services) -> Consent:
         consent = await _found(services, consent_id)
         return await services.evidence.change_consent(
-            ChangeConsent(consent.id, ConsentState.REVOKED, actor=consent.grantee, reason=reason)
+            ChangeConsent(consent.id, ConsentState.REVOKED, actor="operator", reason=reason)
         )
 
     consent = run(work)

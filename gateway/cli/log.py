@@ -1,5 +1,6 @@
 """``xinqiao log``: verify, export, prove, consistency, checkpoint."""
 
+import asyncio
 import base64
 import tempfile
 from collections.abc import Sequence
@@ -11,9 +12,9 @@ import typer
 
 from consent.log.merkle import ProofError, verify_consistency
 from consent.log.note import NoteError, Vkey, open_checkpoint
-from consent.log.tiles import export
+from consent.log.tiles import TileError, export
 from consent.log.verify import main as verify_main
-from consent.reads import LogEntry
+from consent.reads import LogEntry, LogSource
 from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say, write
 from gateway.services import Services
 from schemas.errors import InvalidRequest, LogBroken
@@ -21,9 +22,17 @@ from schemas.errors import InvalidRequest, LogBroken
 app = typer.Typer(help="证据日志 The evidence log.", no_args_is_help=True)
 
 
+def _write(source: LogSource, folder: Path) -> None:
+    try:
+        export(source, folder)
+    except TileError as error:
+        raise InvalidRequest(at=error.path, mend=error.problem) from None
+    except OSError:
+        raise InvalidRequest(at="folder", mend="the folder cannot be written") from None
+
+
 async def write_export(services: Services, folder: Path) -> None:
-    source = services.evidence.log_source()
-    export(source, folder)
+    await asyncio.to_thread(_write, services.evidence.log_source(), folder)
 
 
 @app.command("export")
