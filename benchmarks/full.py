@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from benchmarks.platforms import SECRETS, write_platforms
+from gateway import memory
 from gateway.app import create_app
 from gateway.auth.tokens import public_jwk
 from gateway.demo import LENDER
@@ -40,6 +41,7 @@ async def main(upstream: str, lender_pem: str) -> None:
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)
             await site.start()
+            memory.settle()  # as `xinqiao serve` does
             print(runner.addresses[0][1])
             offers = {c.id: {d: sorted(f) for d, f in c.datasets.items()} for c in app[SERVICES].connectors.values()}
             print(orjson.dumps(offers).decode(), flush=True)

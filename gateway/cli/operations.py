@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from connectors.sandbox.faults import FaultsError, read_faults
 from connectors.sandbox.server import PLATFORMS, start_sandbox
+from gateway import memory
 from gateway.app import create_app
 from gateway.cli.shared import AsJson, print_json, print_table, say, settings
 from gateway.keys import create_keys
@@ -65,6 +66,7 @@ def serve(
                 await web.TCPSite(runner, host or held.host, held.port if port is None else port).start()
             except OSError:
                 raise ConfigurationError(at="host, port", mend="this address cannot be listened on") from None
+            memory.settle()
             address = runner.addresses[0]
             say(f"信桥 listening on http://{address[0]}:{address[1]}  (docs: /docs)")
             await until_stopped()
