@@ -315,20 +315,17 @@ async def test_another_lenders_key_is_another_key(world: World) -> None:
     assert reply.json["id"] != first.json["id"]
 
 
+def asking_the_slow_one(world: World) -> tuple[World, list[str]]:
+    """An enterprise of which one platform answers too late, and that platform's data sets."""
+    slow = about(world, "platform-slow")
+    (platform,) = slow.firm["troubles"]
+    assert SMALL not in slow.offers[platform]
+    return slow, sorted(slow.offers[platform])
+
+
 async def in_use(world: World, consent_id: str) -> None:
     while not (await world.send("GET", f"/v1/consents/{consent_id}", lender=world.lender)).json["uses"]:
         continue
-
-
-async def test_a_key_whose_request_is_still_at_work_says_so(world: World) -> None:
-    slow = about(world, "platform-slow")
-    consent = await slow.consent()
-    body = slow.ask(consent["id"], datasets=None)
-    first = asyncio.create_task(ask(slow, body, Idempotency_Key="loan-4", Prefer="wait=2"))
-    await in_use(world, consent["id"])
-    second = await ask(slow, body, Idempotency_Key="loan-4")
-    assert (second.status, second.json["code"]) == (409, "idempotency_running")
-    assert (await first).status == 200
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "钥匙", "k" * 129])
@@ -339,10 +336,10 @@ async def test_a_key_is_visible_ascii_of_limited_length(world: World, key: str) 
 
 
 async def test_a_caller_that_cannot_wait_gets_what_has_come(world: World) -> None:
-    slow = about(world, "platform-slow")
+    slow, datasets = asking_the_slow_one(world)
     (platform,) = slow.firm["troubles"]
     consent = await slow.consent()
-    reply = await ask(slow, slow.ask(consent["id"], datasets=None), Prefer="respond-async, wait=1")
+    reply = await ask(slow, slow.ask(consent["id"], datasets=[*datasets, SMALL]), Prefer="respond-async, wait=2")
     assert reply.status == 200
     states = {s["platform"]: (s["state"], s["reason"]) for s in reply.json["sources"]}
     assert states[platform] == ("unavailable", "deadline_exceeded")
@@ -369,13 +366,16 @@ async def test_a_platform_that_answers_about_another_enterprise_is_told_of(
     assert "subject_mismatch" in capsys.readouterr().out
 
 
-async def test_a_consent_withdrawn_while_platforms_answer_releases_nothing(world: World) -> None:
-    slow = about(world, "platform-slow")
+async def test_while_platforms_answer_the_same_key_is_at_work_and_a_withdrawal_releases_nothing(world: World) -> None:
+    slow, datasets = asking_the_slow_one(world)
     consent = await slow.consent()
-    asking = asyncio.create_task(ask(slow, slow.ask(consent["id"], datasets=None), Prefer="wait=2"))
+    body = slow.ask(consent["id"], datasets=datasets)
+    first = asyncio.create_task(ask(slow, body, Idempotency_Key="loan-4"))
     await in_use(world, consent["id"])
+    second = await ask(slow, body, Idempotency_Key="loan-4")
+    assert (second.status, second.json["code"]) == (409, "idempotency_running")
     await world.lender.call("POST", f"/v1/consents/{consent['id']}/revoke", {"reason": "示例"})
-    reply = await asking
+    reply = await first
     assert (reply.status, reply.json["code"]) == (403, "consent_revoked")
     events = [json.loads(e.entry) for e in await world.demo.services.evidence.entries_about(consent["id"])]
     assert [e["event"] for e in events][-1] == "permit.closed"
