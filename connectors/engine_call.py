@@ -58,13 +58,17 @@ class Caller:
     async def ask(self, template: Template, values: Values, judge: Judge) -> Answer:
         """Raises UpstreamError, or ConsentError as soon as the guard stops a send or an arrival."""
 
+        renewed = False
+
         async def once() -> Answer:
+            nonlocal renewed
             try:
                 return await self._attempt(template, values, judge)
             except _Refused as refused:
-                if not self._signer.refused(refused.request):
+                if renewed or not self._signer.refused(refused.request):
                     raise refused.reason from None
-            # The credentials were renewed: one more try, and its refusal is final.
+            # The credentials were renewed: one more try in all, and its refusal is final.
+            renewed = True
             try:
                 return await self._attempt(template, values, judge)
             except _Refused as refused:

@@ -47,6 +47,7 @@ class Paging:
     total_pages: Get | None
     cursor: Get | None
     more: Test | None
+    last: Test | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,7 @@ def _paging(paging: manifest.Paging | None, request: Template, at: KeyPath) -> P
         total_pages=None if paging.total_pages is None else compile_path(paging.total_pages),
         cursor=None if paging.cursor is None else compile_path(paging.cursor),
         more=None if paging.more is None else compile_rule(paging.more),
+        last=None if paging.last is None else compile_rule(paging.last),
     )
 
 

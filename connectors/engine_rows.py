@@ -35,6 +35,9 @@ def select(plan: Plan, rows: list[Any], subject: Subject, notes: Notes) -> list[
     _check(plan, rows, subject, notes, needed=False)
     if plan.latest:
         rows = latest(rows, plan.latest, plan.rows_path)
+    if plan.keep and plan.drop and not all(plan.keep(row, 0) or plan.drop(row, 0) for row in rows):
+        # A row of a kind nobody knows may be a failure: leaving it out could read as «no record».
+        raise SchemaDrift(at=plan.rows_path, expected="a row to keep or to drop")
     if plan.keep:
         rows = [row for row in rows if plan.keep(row, 0)]
     if plan.drop:

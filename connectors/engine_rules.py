@@ -68,6 +68,8 @@ def _value_test(rule: Rule, get: Get) -> Test:
         return lambda tree, _status: get(tree) in (MISSING, None)
     if rule.is_ == "present":
         return lambda tree, _status: get(tree) not in (MISSING, None)
+    if rule.is_ == "[]":
+        return lambda tree, _status: get(tree) == []
     if rule.is_ == "empty":
         return lambda tree, _status: is_empty(get(tree))
     wanted = tuple(rule.one_of or ()) if rule.equals is None else (rule.equals,)

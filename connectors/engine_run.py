@@ -12,12 +12,12 @@ from connectors.base import Found, Progress, Query, Reply, Row
 from connectors.decoding import MISSING
 from connectors.engine_call import Answer, Caller
 from connectors.engine_echo import check_echo
+from connectors.engine_pages import Pager, promises
 from connectors.engine_plan import Paging, Plan
 from connectors.engine_request import Values
 from connectors.engine_rows import rows_in, select
-from connectors.engine_rules import Get, Tree, Verdict, is_empty
+from connectors.engine_rules import Tree, Verdict, is_empty
 from connectors.mapping import Notes, RowMap, last_day, overlaps
-from schemas.amounts import parse_count
 from schemas.dates import YearMonth, month_range
 from schemas.errors import (
     DeadlineExceeded,
@@ -81,6 +81,7 @@ class Run:
         self._max_pages, self._max_rows = caps
         self._sleep = sleep
         self._notes = Notes()
+        self._skipped = False
         self._map: RowMap = plan.row_map(query.fields)
 
     async def reply(self) -> Reply:
@@ -96,6 +97,9 @@ class Run:
         if not plan.data_set.many and len(records) > 1:
             raise SchemaDrift(at=plan.rows_path, expected="one row")
         whole = not missed and all(part.whole for part in parts)
+        if whole and not records and self._skipped:
+            # Rows came, of kinds that the manifest leaves out: that is not the platform's «no record».
+            raise UpstreamUnrecognised(at=plan.rows_path)
         return Reply(
             found=(Found.FOUND if records else Found.ABSENT) if whole else Found.PARTIAL,
             records=records,
@@ -123,6 +127,7 @@ class Run:
             answer = await self._caller.ask(plan.ticket.submit, values, plan.submit_judge)
             part.digests.append(answer.digest)
             if answer.verdict is Verdict.NO_RECORD:
+                self._check_nothing(answer.tree)
                 return part
             values.ticket = _ticket(plan.ticket.at(answer.tree), plan.ticket.path)
         if plan.paging is None:
@@ -133,7 +138,8 @@ class Run:
 
     async def _pages(self, paging: Paging, values: Values, part: Part) -> None:
         values.page, values.page_size = paging.first, paging.size
-        seen, cursors = 0, set[str]()
+        pager = Pager(paging, self._plan.rows_path)
+        part.whole = False
         for number in range(1, self._max_pages + 1):
             try:
                 answer = await self._ask(values)
@@ -142,40 +148,21 @@ class Run:
             except _MISSED:
                 if number == 1:
                     raise
-                part.whole = False
                 return
-            count = self._take(answer, part, values, must_have=number == 1)
-            seen += count
+            rows = self._take(answer, part, values, must_have=number == 1)
             if answer.verdict is Verdict.NO_RECORD:
-                # After a total that promised more, «no record» is a gap; after a cursor it is the end.
-                part.whole = number == 1 or not (paging.total_rows or paging.total_pages)
+                # After a total or a flag that promised more, «no record» is a gap; after a cursor it is the end.
+                if number == 1 and promises(paging, answer.tree):
+                    raise UpstreamUnrecognised(at=self._plan.rows_path)
+                part.whole = number == 1 or (paging.cursor is not None and pager.whole())
                 return
-            if not self._more(paging, answer.tree, number, seen, values):
+            if not pager.more(answer.tree, rows):
+                part.whole = pager.whole()
                 return
-            if values.cursor is not None:
-                if values.cursor in cursors:
-                    raise SchemaDrift(at=self._plan.rows_path, expected="a new cursor")
-                cursors.add(values.cursor)
-            if count == 0 or len(part.records) >= self._max_rows:
-                break
+            if not rows or len(part.records) >= self._max_rows:
+                return
+            values.cursor = pager.cursor
             values.page += 1
-        part.whole = False
-
-    def _more(self, paging: Paging, tree: Tree, number: int, seen: int, values: Values) -> bool:
-        if paging.total_rows:
-            return seen < _count(paging.total_rows, tree)
-        if paging.total_pages:
-            return number < _count(paging.total_pages, tree)
-        if paging.more:
-            return paging.more(tree, 0)
-        assert paging.cursor is not None  # noqa: S101 - the manifest's model allows no fifth style
-        cursor = paging.cursor(tree)
-        if is_empty(cursor):
-            return False
-        if not isinstance(cursor, str | int) or isinstance(cursor, bool):
-            raise SchemaDrift(at=self._plan.rows_path, expected="cursor")
-        values.cursor = str(cursor)
-        return True
 
     async def _ask(self, values: Values) -> Answer:
         plan, ticket = self._plan, self._plan.ticket
@@ -189,13 +176,22 @@ class Run:
                 raise DeadlineExceeded(waiting_for="ticket")
             await self._sleep(ticket.every)
 
-    def _take(self, answer: Answer, part: Part, values: Values, *, must_have: bool) -> int:
-        """Read one reply into ``part``; gives the number of rows that the platform sent."""
+    def _check_nothing(self, tree: Tree) -> None:
+        """«No record» that names another enterprise or brings rows is not believed: it would read as a clean sheet."""
+        plan = self._plan
+        if plan.head_echo:
+            check_echo(plan.head_echo, tree, self._query.subject, "", self._notes, needed=False)
+        if isinstance(found := plan.rows_at(tree), list | dict) and (found or (plan.many and type(found) is dict)):
+            raise UpstreamUnrecognised(at=plan.rows_path)
+
+    def _take(self, answer: Answer, part: Part, values: Values, *, must_have: bool) -> list[Any]:
+        """Read one reply into ``part``; gives the rows that the platform sent."""
         plan, notes, subject = self._plan, self._notes, self._query.subject
         part.digests.append(answer.digest)
-        if answer.verdict is Verdict.NO_RECORD:
-            return 0
         tree = answer.tree
+        if answer.verdict is Verdict.NO_RECORD:
+            self._check_nothing(tree)
+            return []
         if plan.head_echo:
             check_echo(plan.head_echo, tree, subject, "", notes)
         rows = rows_in(plan, tree)
@@ -203,19 +199,22 @@ class Run:
             if must_have:
                 # Success without a row, and no rule that calls it «no record»: we do not know what it means.
                 raise UpstreamUnrecognised(at=plan.rows_path)
-            return 0
+            return []
         counting = select(plan, rows, subject, notes)
         if plan.row_echo:
             for row in counting:
                 check_echo(plan.row_echo, row, subject, plan.rows_path, notes)
         head = self._map.head(tree, notes)
-        if head is not None:
+        if head is None:
+            self._skipped = True
+        else:
             self._date(tree, counting, part, self._map_rows(counting, head, part, values))
-        return len(rows)
+        return rows
 
     def _map_rows(self, rows: list[Any], head: Row, part: Part, values: Values) -> list[Row]:
         plan, notes, read = self._plan, self._notes, self._map.row
         made = [record for row in rows if (record := read(row, head, notes)) is not None]
+        self._skipped |= len(made) < len(rows)
         if plan.period:
             asked = overlaps(plan.period, values.first, values.last)
             inside = [record for record in made if asked(record)]
@@ -243,14 +242,6 @@ class Run:
             newest = min(newest, self._today)
             part.as_of = max(newest, part.as_of or newest)
         self._map.uncover(records)
-
-
-def _count(get: Get, tree: Tree) -> int:
-    value = get(tree)
-    try:
-        return parse_count(value)
-    except InvalidValue:
-        raise SchemaDrift(at="paging", expected="count") from None
 
 
 def _ticket(value: Any, path: str) -> str:

@@ -60,7 +60,7 @@ class Rule(Model):
     at: Path | None = None
     equals: Scalar | None = None
     one_of: Annotated[list[Scalar], Field(min_length=1)] | None = None
-    is_: Annotated[Literal["missing", "empty", "present"] | None, Field(alias="is")] = None
+    is_: Annotated[Literal["missing", "empty", "[]", "present"] | None, Field(alias="is")] = None
     status: Annotated[int, Field(ge=100, le=599)] | None = None
     and_: Annotated[list["Rule"], Field(alias="and")] = []
 
@@ -151,7 +151,11 @@ class Poll(Request):
 
 
 class Paging(Model):
-    """Exactly one of ``total_rows``, ``total_pages``, ``cursor``, ``more`` says whether another page follows."""
+    """One of ``total_pages``, ``cursor``, ``more``, else ``total_rows`` says whether another page follows.
+
+    ``total_rows`` beside another is what the rows are held against. ``last`` comes with ``more``: a reply that fits
+    both or neither is schema drift, so that a flag written in a new way does not end the reading in silence.
+    """
 
     first: Annotated[int, Field(ge=0, le=1)] = 1
     size: Annotated[int, Field(ge=1, le=10_000)] = 100
@@ -159,11 +163,15 @@ class Paging(Model):
     total_pages: Path | None = None
     cursor: Path | None = None
     more: Rule | None = None
+    last: Rule | None = None
 
     @model_validator(mode="after")
     def _one_style(self) -> "Paging":
-        if sum(s is not None for s in (self.total_rows, self.total_pages, self.cursor, self.more)) != 1:
-            raise ValueError("give exactly one of `total_rows`, `total_pages`, `cursor`, `more`")
+        styles = sum(style is not None for style in (self.total_pages, self.cursor, self.more))
+        if styles > 1 or (styles == 0 and self.total_rows is None):
+            raise ValueError("give one of `total_pages`, `cursor`, `more`, or `total_rows`")
+        if (self.more is None) != (self.last is None):
+            raise ValueError("`more` and `last` come together")
         return self
 
 
@@ -175,7 +183,8 @@ class Latest(Model):
 
 
 class Rows(Model):
-    """Where the rows stand, and which of them count: ``latest`` first, then any of ``keep``, none of ``drop``."""
+    """Where the rows stand, and which of them count: ``latest`` first, then any of ``keep``, none of ``drop``.
+    With both, a row that fits neither is schema drift."""
 
     at: Path
     many: bool = True

@@ -61,7 +61,7 @@ async def test_of_a_change_feed_the_newest_row_of_a_key_counts_and_deletions_dro
         (
             'rows = { at = "data.list" }',
             'rows = { at = "data.list", latest = { key = ["ny"], by = "t" }, '
-            'keep = [{ at = "zt", equals = "1" }], drop = [{ at = "op", equals = "D" }] }',
+            'keep = [{ at = "zt", equals = "1" }], drop = [{ at = "op", equals = "D" }, { at = "zt", equals = "2" }] }',
         ),
     )
     rows = [
@@ -76,6 +76,9 @@ async def test_of_a_change_feed_the_newest_row_of_a_key_counts_and_deletions_dro
     assert [record["persons"] for record in reply.records] == [2]
     gone = await ask(tmp_path, body(rows[2:4]), changes=feed)
     assert (gone.found, gone.records) == (Found.ABSENT, ())
+    with pytest.raises(SchemaDrift):
+        # Neither to keep nor to drop.
+        await ask(tmp_path, body([{**rows[0], "zt": "3"}]), changes=feed)
     for broken in (None, 7):
         with pytest.raises(SchemaDrift):
             await ask(tmp_path, body([rows[0], {**rows[1], "t": broken}]), changes=feed)
@@ -98,7 +101,7 @@ name = { from = "n", type = "text" }
         await fetch(made, "registration")
 
 
-async def test_a_head_code_that_is_skipped_leaves_no_row(tmp_path: Path) -> None:
+async def test_a_head_code_that_is_skipped_leaves_no_row_which_is_not_no_record(tmp_path: Path) -> None:
     persons = 'persons = { from = "rs", type = "count" }'
     head = ((persons, f'{persons}\nstate = {{ head = "data.zt", type = "text" }}'),)
     reply = await ask(tmp_path, body([row()], zt="正常"), changes=head)
@@ -106,8 +109,8 @@ async def test_a_head_code_that_is_skipped_leaves_no_row(tmp_path: Path) -> None
     month = 'month = { from = "ny", type = "month", forms = ["yyyyMM"] }'
     code = 'month = { head = "data.m", type = "code", table = { a = "2026-10" }, else = "skip" }'
     skipped = ((month, code),)
-    reply = await ask(tmp_path, body([row()], m="b"), changes=skipped)
-    assert (reply.found, reply.records, dict(reply.drift)) == (Found.ABSENT, (), {"data.m": 1})
+    with pytest.raises(UpstreamUnrecognised):
+        await ask(tmp_path, body([row()], m="b"), changes=skipped)
 
 
 async def test_a_row_with_an_unlisted_code_is_left_out_where_the_record_requires_it(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def page(months: list[str], **more: Any) -> dict[str, Any]:
             [{"s": "100"}, {"p": "c1", "s": "100"}, {"p": "7", "s": "100"}],
         ),
         (
-            "more = { at = 'data.more', equals = 'Y' }",
+            "more = { at = 'data.more', equals = 'Y' }, last = { at = 'data.more', equals = 'N' }",
             "{page:number}",
             [page(MONTHS[:3], more="Y"), page(MONTHS[3:], more="N")],
             [{"p": 1, "s": "100"}, {"p": 2, "s": "100"}],
@@ -241,13 +241,20 @@ async def test_fewer_rows_than_the_total_promises_are_partial(tmp_path: Path) ->
     assert reply.found is Found.PARTIAL
 
 
-async def test_no_record_on_a_later_page_is_a_gap_under_a_total_and_the_end_otherwise(tmp_path: Path) -> None:
+MORE = paged("more = { at = 'data.more', equals = 'Y' }, last = { at = 'data.more', equals = 'N' }")
+CURSOR = paged("cursor = 'data.next'", "{cursor}")
+
+
+async def test_no_record_on_a_later_page_is_a_gap_where_more_was_promised_and_the_end_after_a_cursor(
+    tmp_path: Path,
+) -> None:
     reply = await ask(tmp_path / "a", page(MONTHS[:2], total=5), NONE, changes=TOTAL)
     assert (reply.found, len(reply.records)) == (Found.PARTIAL, 2)
-    more = paged("more = { at = 'data.more', equals = 'Y' }")
-    reply = await ask(tmp_path / "b", page(MONTHS[:2], more="Y"), NONE, changes=more)
+    reply = await ask(tmp_path / "b", page(MONTHS[:2], more="Y"), NONE, changes=MORE)
+    assert (reply.found, len(reply.records)) == (Found.PARTIAL, 2)
+    reply = await ask(tmp_path / "c", page(MONTHS[:2], next="c1"), NONE, changes=CURSOR)
     assert (reply.found, len(reply.records)) == (Found.FOUND, 2)
-    reply = await ask(tmp_path / "c", NONE, changes=TOTAL)
+    reply = await ask(tmp_path / "d", NONE, changes=TOTAL)
     assert reply.found is Found.ABSENT
 
 
