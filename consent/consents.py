@@ -6,8 +6,7 @@ Expired and exhausted are not written: they follow from the document, the uses a
 
 import hashlib
 import re
-import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from consent.batch import Batch, Command, Refusal
@@ -71,39 +70,38 @@ def _status(batch: Batch, row: ConsentRow, actor: str, reason: str | None, log_i
     )
 
 
-def _new_consent_id() -> str:
-    return "c" + secrets.token_hex(15)
-
-
 @dataclass(frozen=True, slots=True)
 class GrantConsent(Command[Consent]):
-    """Register a consent. The same id and content again is the same consent; other content is ConsentConflict.
+    """Register a consent. The same content again is the same consent, whatever became of it meanwhile: nobody gets
+    its uses twice, or back after a withdrawal, by sending it twice. Other content under a given id is ConsentConflict.
 
     Raises InvalidValue before anything is written where the grant could never be honoured.
     """
 
     grant: ConsentGrant
     actor: str
-    consent_id: str = field(default_factory=_new_consent_id)
+    consent_id: str | None = None
+    """One made from the content where none is given."""
 
     def __post_init__(self) -> None:
-        if not _ID.fullmatch(self.consent_id):
+        if self.consent_id is not None and not _ID.fullmatch(self.consent_id):
             raise InvalidValue(what="consent id", at="id")
         check_grant(self.grant)
 
     def needs(self, batch: Batch) -> None:
-        batch.consents.want(self.consent_id)
+        batch.consents.want(self._id(batch, document_of(self.grant)))
         batch.keys.want(batch.vault.pseudonym(self.grant.subject.uscc))
 
     def decide(self, batch: Batch) -> Consent | Refusal:
         document = document_of(self.grant)
-        held = batch.consents.get(self.consent_id)
+        consent_id = self._id(batch, document)
+        held = batch.consents.get(consent_id)
         if held is not None:
             if held.document != document:
                 return Refusal(ConsentConflict(what="content"))
             return shown(held, batch)
         subject = batch.vault.pseudonym(self.grant.subject.uscc)
-        row = ConsentRow(self.consent_id, subject, document, batch.time, ConsentState.ACTIVE, 1, 0)
+        row = ConsentRow(consent_id, subject, document, batch.time, ConsentState.ACTIVE, 1, 0)
         batch.consents.add(row)
         # Both classes now, so that no later step finds a subject with half its keys.
         batch.keys.get(subject, RetentionClass.PAYLOAD)
@@ -126,6 +124,9 @@ class GrantConsent(Command[Consent]):
         )
         _status(batch, row, self.actor, None, index)
         return shown(row, batch)
+
+    def _id(self, batch: Batch, document: bytes) -> str:
+        return self.consent_id or batch.vault.consent_id(document)
 
 
 @dataclass(frozen=True, slots=True)

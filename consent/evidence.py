@@ -154,8 +154,8 @@ class Evidence:
 
     async def _sweep(self) -> None:
         while True:
-            # A failed sweep is tried again at the next turn; the journal tells of the storage by itself.
-            with suppress(StorageUnavailable):
+            # Whatever a failed storage, a full queue or one bad row does to a sweep, the next turn tries again.
+            with suppress(Exception):
                 while await self._journal.submit(Sweep()):
                     pass
             await asyncio.sleep(SWEEP_SECONDS)

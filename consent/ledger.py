@@ -7,9 +7,10 @@ takes a few short reads whatever the size.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from consent.log.merkle import EMPTY_ROOT, CompactRange, Growth, ProofError, leaf_hash, root_of
 from consent.log.note import Checkpoint, NoteError, Vkey, open_checkpoint, sign_checkpoint
@@ -78,8 +79,16 @@ def root_at(connection: Connection, size: int) -> bytes:
     return CompactRange(size, tuple(hashes)).root()
 
 
+def _head_row(connection: Connection) -> Row[Any, Any, Any, Any, Any]:
+    row = connection.execute(_HEAD).one_or_none()
+    if row is None:
+        raise LogBroken(at="head")
+    return row
+
+
 def read_head(connection: Connection) -> Head:
-    row = connection.execute(_HEAD).one()
+    """Raises LogBroken where there is none."""
+    row = _head_row(connection)
     return Head(row.size, row.root, row.checkpoint)
 
 
@@ -114,7 +123,7 @@ class Ledger:
 
         Raises LogBroken: nothing may be signed on top of what does not hold together.
         """
-        row = connection.execute(_HEAD).one()
+        row = _head_row(connection)
         try:
             tree = CompactRange.from_bytes(row.range)
             checkpoint, _ = open_checkpoint(row.checkpoint, [self.vkey])
@@ -132,11 +141,14 @@ class Ledger:
         return Head(row.size, row.root, row.checkpoint)
 
     def open(self, connection: Connection) -> "Page":
-        row = connection.execute(_HEAD).one()
-        tree = self._range
+        """Raises LogBroken where the stored head is neither the last one known nor continues it."""
+        row = _head_row(connection)
+        tree, head = self._range, Head(row.size, row.root, row.checkpoint)
         if tree.size != row.size or tree.root() != row.root:
+            # Another process went on from there, or somebody put an older state in place: that must not be signed on.
+            self.check(connection, Head(tree.size, tree.root(), ""))
             tree = CompactRange.from_bytes(row.range)
-        return Page(self, connection, tree, Head(row.size, row.root, row.checkpoint))
+        return Page(self, connection, tree, head)
 
     def remember(self, tree: CompactRange) -> None:
         """Keep the range of a commit that succeeded."""

@@ -4,6 +4,7 @@ A use is a permit, not a call: retries and late answers within the permit's vali
 the counted use, the idempotency row and the log entry; without it no platform is called.
 """
 
+import os
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -93,7 +94,7 @@ class OpenPermit(Command[Permit]):
         decision = decide(held.view() if held else None, ask, batch.now, counted=earlier is None)
         if isinstance(decision, Refused) or held is None:
             return self._refuse(batch, held, decision)
-        row = self._open(batch, held, decision) if earlier is None else self._resume(batch, earlier)
+        row = self._open(batch, held, decision) if earlier is None else self._resume(batch, earlier, decision)
         return self._permit(batch, row, decision.items, None)
 
     def _refuse(self, batch: Batch, held: ConsentRow | None, decision: Refused | Granted) -> Refusal:
@@ -124,10 +125,8 @@ class OpenPermit(Command[Permit]):
                 "use": held.uses,
                 "purpose": self.purpose,
                 "assurance": held.terms.grant.assurance.value,
-                "first": _month(self.first),
-                "last": _month(self.last),
                 "valid_until": valid_until,
-                "items": sealed_list(batch, key, self.permit_id, "items", _listed(decision.items)),
+                **self._asked(batch, key, self.permit_id, decision),
             },
             id=self.permit_id,
         )
@@ -141,10 +140,23 @@ class OpenPermit(Command[Permit]):
             )
         return row
 
-    def _resume(self, batch: Batch, row: PermitRow) -> PermitRow:
+    def _resume(self, batch: Batch, row: PermitRow, decision: Granted) -> PermitRow:
         row.outcome, row.closed_at, row.changed = OPEN, None, True
-        batch.append("permit.resumed", self.lender, row.consent_id, row.subject, {"permit": row.id})
+        # Months pass and connectors come and go between two tries: what may be asked now is named again.
+        entry_id = os.urandom(16).hex()
+        key = batch.keys.get(row.subject, RetentionClass.PAYLOAD)
+        asked = self._asked(batch, key, entry_id, decision)
+        batch.append(
+            "permit.resumed", self.lender, row.consent_id, row.subject, {"permit": row.id, **asked}, id=entry_id
+        )
         return row
+
+    def _asked(self, batch: Batch, key: SubjectKey, entry_id: str, decision: Granted) -> dict[str, Json]:
+        return {
+            "first": _month(self.first),
+            "last": _month(self.last),
+            "items": sealed_list(batch, key, entry_id, "items", _listed(decision.items)),
+        }
 
     def _permit(self, batch: Batch, row: PermitRow, items: tuple[PermitItem, ...], replay: str | None) -> Permit:
         held = batch.consents.get(row.consent_id)

@@ -145,7 +145,7 @@ def _scope(terms: Terms, ask: Ask, now: datetime) -> Granted | Refused:
     if not granted:
         return Refused("consent_out_of_scope", {"at": "datasets"})
     local = now.astimezone(SHANGHAI)
-    earliest = _months((local.year, local.month)) - terms.grant.lookback_months
+    earliest = _months((local.year, local.month)) - terms.grant.lookback_months + 1
     # Refused, not clipped: a profile over a shorter period than was asked would look complete.
     if _months(ask.first) < earliest or _months(ask.last) < _months(ask.first):
         return Refused("consent_out_of_scope", {"at": "period", "lookback_months": terms.grant.lookback_months})

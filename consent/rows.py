@@ -229,7 +229,7 @@ class PermitSet:
         self._most_overdue = most
 
     def load(self, connection: Connection, now: str) -> list[PermitRow]:
-        """Read what was wanted and answer with all of it."""
+        """Read what was wanted and answer with it, except the overdue: closing them takes nothing of their consents."""
         if self._wanted_keys:
             for row in connection.execute(_KEYS, {"keys": list(self._wanted_keys)}):
                 known = KeyRow(*row)
@@ -238,10 +238,11 @@ class PermitSet:
         if self._wanted:
             for row in connection.execute(_PERMITS, {"ids": list(self._wanted)}):
                 self._rows[row[0]] = PermitRow(*row)
+        found = list(self._rows.values())
         if self._most_overdue:
             for row in connection.execute(_OVERDUE, {"now": now, "most": self._most_overdue}):
                 self.overdue.append(self._rows.setdefault(row[0], PermitRow(*row)))
-        return list(self._rows.values())
+        return found
 
     def get(self, permit_id: str) -> PermitRow | None:
         return self._rows.get(permit_id)

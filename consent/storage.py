@@ -58,14 +58,24 @@ def storage_failed(error: BaseException) -> bool:
 class Database:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-        self._writers = create_engine("sqlite+pysqlite://", creator=self._write_connection, poolclass=NullPool)
-        event.listen(self._writers, "begin", _begin_immediate)
-        self.readers: Engine = create_engine(
-            "sqlite+pysqlite://", creator=self._read_connection, poolclass=QueuePool, pool_size=READERS, max_overflow=0
+        self._writers = create_engine(
+            "sqlite+pysqlite://", creator=self._write_connection, poolclass=NullPool, hide_parameters=True
         )
-        event.listen(self.readers, "begin", _begin_snapshot)
-        self._file: tuple[int, int] | None = None
+        event.listen(self._writers, "begin", _begin_immediate)
+        self._readers = create_engine(
+            "sqlite+pysqlite://",
+            creator=self._read_connection,
+            poolclass=QueuePool,
+            pool_size=READERS,
+            max_overflow=0,
+            hide_parameters=True,
+        )
+        event.listen(self._readers, "begin", _begin_snapshot)
         self._points: sqlite3.Connection | None = None
+        # Which file (device and inode) each kind of connection has open.
+        self._file: tuple[int, int] | None = None
+        self._readers_file: tuple[int, int] | None = None
+        self._points_file: tuple[int, int] | None = None
 
     def _connect(self, mode: str, busy: float = BUSY_SECONDS) -> sqlite3.Connection:
         uri = f"file:{quote(str(self.path))}?mode={mode}"
@@ -95,28 +105,42 @@ class Database:
             metadata.create_all(writer)
 
     @property
+    def readers(self) -> Engine:
+        """The pool for reading, of the file that is at the path now. Raises OSError where there is none."""
+        if (file := self._at_path()) != self._readers_file:
+            self._readers.dispose()
+            self._readers_file = file
+        return self._readers
+
+    @property
     def points(self) -> sqlite3.Connection:
-        """For reads so short that they need no thread of their own. Each of them sees the last commit."""
-        if self._points is None:
-            self._points = self._connect("ro", POINT_SECONDS)
+        """For reads so short that they need no thread of their own. Each of them sees the last commit of the file that
+        is at the path now: in one that was replaced, a withdrawn consent would stay good. Raises OSError or
+        sqlite3.Error."""
+        if (file := self._at_path()) != self._points_file or self._points is None:
+            if self._points is not None:
+                self._points.close()
+            self._points, self._points_file = self._connect("ro", POINT_SECONDS), file
         return self._points
 
     def connect(self) -> Connection:
         """The writing connection; remembers which file it opened."""
-        # Before opening: a file swapped in between then differs from this one, and check_file says so.
-        stat = self.path.stat()
-        self._file = stat.st_dev, stat.st_ino
+        self._file = self._at_path()
         return self._writers.connect()
 
     def check_file(self) -> None:
         """Raise StorageLost when the file was moved or replaced: SQLite would go on writing into the old one."""
-        stat = self.path.stat()
-        if (stat.st_dev, stat.st_ino) != self._file:
+        if self._at_path() != self._file:
             raise StorageLost
+
+    def _at_path(self) -> tuple[int, int]:
+        # Asked before opening: a file swapped in between then differs from this one, and the next question finds out.
+        stat = self.path.stat()
+        return stat.st_dev, stat.st_ino
 
     def dispose(self) -> None:
         self._writers.dispose()
-        self.readers.dispose()
+        self._readers.dispose()
         if self._points is not None:
             self._points.close()
 

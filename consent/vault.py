@@ -32,6 +32,7 @@ EPOCH = 1
 """Of the key-encryption key; each wrapped key names its own."""
 
 _SUBJECT_DOMAIN = b"xinqiao/subject/v1\x00"
+_CONSENT_DOMAIN = b"xinqiao/consent/v1\x00"
 _COMMIT_DOMAIN = b"xinqiao/commitment/v1\x00"
 
 
@@ -115,12 +116,17 @@ class Vault:
         if len(kek) != KEY_SIZE or len(pseudonym_key) != KEY_SIZE:
             raise ConfigurationError(what="vault keys", bytes=KEY_SIZE)
         self._kek = AESGCM(kek)
+        self._pseudonym_key = pseudonym_key
         self._unwrapped: OrderedDict[str, SubjectKeys] = OrderedDict()
         self._lock = Lock()
         # Bound per instance: two vaults have two keys.
         self.pseudonym = lru_cache(self.CACHED)(
             lambda uscc: hmac.digest(pseudonym_key, _SUBJECT_DOMAIN + uscc.encode(), "sha256").hex()[:32]
         )
+
+    def consent_id(self, document: bytes) -> str:
+        """The same document has the same id; keyed, since ids are in the log and a document can be guessed."""
+        return "c" + hmac.digest(self._pseudonym_key, _CONSENT_DOMAIN + document, "sha256").hex()[:30]
 
     def new_key(self, subject: str, retention: RetentionClass) -> tuple[SubjectKey, bytes]:
         """A fresh key and its wrapped form for subject_keys."""

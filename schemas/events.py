@@ -46,7 +46,11 @@ _STATUS = {
     "version": "the consent's version after the change",
     "commitment": "commitment to the status record with its reason, keyed under the consent-evidence class",
 }
-_ITEMS = "[platform, data set, [fields]] each, or a commitment to that list where it is too large for an entry"
+_ASKED = {
+    "first": "first month of the period asked",
+    "last": "last month of the period asked",
+    "items": "[platform, data set, [fields]] each, or a commitment to that list where it is too large for an entry",
+}
 
 EVENTS: Mapping[str, EventType] = MappingProxyType(
     {
@@ -78,17 +82,15 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                     "use": "which use of the consent this is, from 1",
                     "purpose": "the purpose asked and agreed",
                     "assurance": "the consent's assurance",
-                    "first": "first month of the period asked",
-                    "last": "last month of the period asked",
                     "valid_until": "no call starts and no answer is released after it",
-                    "items": _ITEMS,
+                    **_ASKED,
                 },
             ),
             EventType(
                 "permit.resumed",
                 "续用准许",
                 "A failed request came again with its idempotency key: the same use, no new one",
-                {"permit": "permit id"},
+                {"permit": "permit id", **_ASKED},
             ),
             EventType(
                 "permit.refused",

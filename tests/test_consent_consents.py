@@ -5,13 +5,14 @@ from pathlib import Path
 
 import orjson
 import pytest
+from pydantic import ValidationError
 
 from consent import evidence as evidence_module
 from consent.consents import ChangeConsent, GrantConsent, document_of
 from consent.evidence import Evidence
 from schemas.consent import Consent, ConsentState
-from schemas.errors import ConsentConflict, ConsentMissing, InvalidValue
-from tests.consent_world import LENDER, Clock, grant, uscc, world
+from schemas.errors import ConsentConflict, ConsentExhausted, ConsentMissing, InvalidValue
+from tests.consent_world import LENDER, Clock, ask, grant, uscc, world
 
 
 @pytest.fixture(autouse=True)
@@ -64,9 +65,38 @@ async def test_the_same_id_and_content_is_one_consent_and_other_content_a_confli
 
 async def test_two_consents_of_one_enterprise_share_its_keys(tmp_path: Path) -> None:
     async with world(tmp_path / "e.db") as evidence:
-        one, two = await asyncio.gather(*(evidence.submit(GrantConsent(grant(), LENDER)) for _ in range(2)))
-        three = await evidence.submit(GrantConsent(grant(), LENDER))
+        made = (evidence.submit(GrantConsent(grant(application=f"LN-{n}"), LENDER)) for n in range(2))
+        one, two = await asyncio.gather(*made)
+        three = await evidence.submit(GrantConsent(grant(application="LN-2"), LENDER))
         assert len({one.id, two.id, three.id}) == 3
+
+
+async def test_a_grant_sent_twice_gives_no_second_set_of_uses_and_does_not_undo_a_withdrawal(tmp_path: Path) -> None:
+    async with world(tmp_path / "e.db") as evidence:
+        grants = (evidence.submit(GrantConsent(grant(max_uses=1), LENDER)) for _ in range(2))
+        one, two = await asyncio.gather(*grants)
+        assert one == two
+        await evidence.submit(ask("p1", one.id))
+        with pytest.raises(ConsentExhausted):
+            await evidence.submit(ask("p2", (await evidence.submit(GrantConsent(grant(max_uses=1), LENDER))).id))
+        await change(evidence, one.id, ConsentState.REVOKED)
+        again = await evidence.submit(GrantConsent(grant(max_uses=1), LENDER))
+        assert (again.id, again.state, again.uses) == (one.id, ConsentState.REVOKED, 1)
+
+
+async def test_the_id_made_of_a_grant_cannot_be_guessed_without_the_key(tmp_path: Path) -> None:
+    async with world(tmp_path / "a.db") as evidence:
+        one = await evidence.submit(GrantConsent(grant(), LENDER))
+    async with world(tmp_path / "b.db", pseudonym_key=bytes(32)) as evidence:
+        assert (await evidence.submit(GrantConsent(grant(), LENDER))).id != one.id
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-01-01张00:00:00+00:00", "2026-01-01 00:00:00+00:00", "20260101T000000Z", "2026-W01-1T00:00:00+00:00"]
+)
+def test_a_time_that_carries_anything_but_a_time_does_not_reach_the_log(text: str) -> None:
+    with pytest.raises(ValidationError):
+        grant(valid_from=text)
 
 
 def test_an_id_or_grant_that_cannot_be_stored_is_refused_at_once() -> None:

@@ -42,10 +42,10 @@ def test_an_unknown_event_is_refused() -> None:
 
 
 def test_an_entry_holds_4096_bytes_and_not_one_more() -> None:
-    room = MAX_ENTRY - len(entry("permit.resumed", {"permit": ""}))
-    assert len(entry("permit.resumed", {"permit": "x" * room})) == MAX_ENTRY == VERIFIER_MAX
+    room = MAX_ENTRY - len(entry("permit.closed", {"permit": "", "code": ""}))
+    assert len(entry("permit.closed", {"permit": "x" * room, "code": ""})) == MAX_ENTRY == VERIFIER_MAX
     with pytest.raises(InvalidValue):
-        entry("permit.resumed", {"permit": "x" * (room + 1)})
+        entry("permit.closed", {"permit": "x" * (room + 1), "code": ""})
 
 
 def test_no_event_has_a_field_named_like_a_common_one() -> None:

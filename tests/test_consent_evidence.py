@@ -13,14 +13,25 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from consent.consents import GrantConsent
+from consent import evidence as evidence_module
+from consent.consents import ChangeConsent, GrantConsent
 from consent.evidence import Evidence, open_evidence
+from consent.leases import LEASE_SECONDS
 from consent.log.merkle import leaf_hash, verify_consistency, verify_inclusion
 from consent.log.note import Vkey, open_checkpoint
 from consent.log.tiles import export
 from consent.log.verify import verify_export
+from consent.permits import Sweep
 from consent.profiles import IssueProfile, RecordEvent
-from schemas.errors import InvalidRequest, KeysUnavailable, LogBroken, StorageUnavailable
+from schemas.consent import ConsentState
+from schemas.errors import (
+    ConsentRevoked,
+    InvalidRequest,
+    KeysUnavailable,
+    LogBroken,
+    Overloaded,
+    StorageUnavailable,
+)
 from tests.consent_world import KEK, LENDER, LOG_KEY, ORIGIN, PSEUDONYM_KEY, Clock, ask, grant, world
 
 ROOT = Path(__file__).parent.parent
@@ -124,6 +135,59 @@ async def test_a_read_that_fails_is_storage_unavailable(tmp_path: Path) -> None:
         with pytest.raises(StorageUnavailable) as caught:
             await evidence.profile("f1")
         assert "profiles" not in str(caught.value)
+
+
+def put_a_copy_in_place(path: Path) -> None:
+    copy, old = path.with_name("copy.db"), path.with_name("old")
+    source, target = sqlite3.connect(path), sqlite3.connect(copy)
+    source.backup(target)
+    source.close()
+    target.close()
+    old.mkdir()
+    for file in path.parent.glob(f"{path.name}*"):
+        file.rename(old / file.name)
+    copy.rename(path)
+
+
+async def test_in_a_file_that_was_put_in_the_place_of_another_a_withdrawal_is_seen_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "e.db"
+    async with world(path) as evidence, world(path) as second:
+        consent = await evidence.submit(GrantConsent(grant(), LENDER))
+        guards = [one.guard(await one.submit(ask(f"p{n}", consent.id))) for n, one in enumerate((evidence, second))]
+        await asyncio.sleep(LEASE_SECONDS)
+        for guard in guards:
+            await guard.may_send()  # a connection for such questions is open now
+        assert await asyncio.gather(*(second.consent(consent.id) for _ in range(4))) != []
+        put_a_copy_in_place(path)
+        with pytest.raises(StorageUnavailable):
+            await evidence.submit(ask("p9", consent.id))
+        await evidence.change_consent(ChangeConsent(consent.id, ConsentState.REVOKED, LENDER, "asked to"))
+        for guard in guards:
+            with pytest.raises(ConsentRevoked):
+                await guard.may_send()
+        for one in (evidence, second):
+            shown = await one.consent(consent.id)
+            assert shown is not None
+            assert shown.state is ConsentState.REVOKED
+
+
+async def test_a_sweep_that_fails_is_tried_again_and_does_not_keep_the_evidence_from_closing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence_module, "SWEEP_SECONDS", 0.01)
+    tried, loop = asyncio.Semaphore(0), asyncio.get_running_loop()
+
+    def broken(*_: object) -> int:
+        loop.call_soon_threadsafe(tried.release)
+        raise Overloaded
+
+    monkeypatch.setattr(Sweep, "decide", broken)
+    async with world(tmp_path / "e.db") as evidence:
+        await tried.acquire()
+        await tried.acquire()
+        made = await evidence.submit(GrantConsent(grant(), LENDER))
+    async with world(tmp_path / "e.db") as evidence:
+        assert await evidence.consent(made.id) == made
 
 
 async def test_any_entry_and_any_growth_can_be_proven(tmp_path: Path) -> None:

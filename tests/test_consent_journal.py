@@ -35,7 +35,7 @@ class Note(Command[int]):
     id: str
 
     def decide(self, batch: Batch) -> int:
-        return batch.append("permit.resumed", LENDER, None, None, {"permit": self.id}, id=self.id)[0]
+        return batch.append("permit.closed", LENDER, None, None, {"permit": self.id, "code": "c"}, id=self.id)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Fault(Command[int]):
     error: type[Exception]
 
     def decide(self, batch: Batch) -> int:
-        batch.append("permit.resumed", LENDER, None, None, {"permit": "fault"})
+        batch.append("permit.closed", LENDER, None, None, {"permit": "fault", "code": "c"})
         raise self.error
 
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
 from consent.evidence import _prepare
-from consent.ledger import Head, Ledger, hash_at, nodes, root_at
+from consent.ledger import Head, Ledger, hash_at, nodes, read_head, root_at
 from consent.log.merkle import (
     CompactRange,
     consistency_proof,
@@ -38,7 +38,13 @@ class Book:
             page = (ledger or self.ledger).open(connection)
             for n in range(len(self.leaves), len(self.leaves) + count):
                 index, entry = page.append(
-                    "permit.resumed", id=f"n{n}", time="t", actor="a", consent=None, subject=None, data={"permit": ""}
+                    "permit.closed",
+                    id=f"n{n}",
+                    time="t",
+                    actor="a",
+                    consent=None,
+                    subject=None,
+                    data={"permit": "", "code": "c"},
                 )
                 assert index == n
                 self.leaves.append(leaf_hash(entry))
@@ -84,6 +90,58 @@ def test_a_writer_whose_range_is_stale_goes_on_from_the_stored_head(book: Book) 
     book.append(5)
     book.append(5, other)
     assert book.append(5).root == root_of(book.leaves)
+
+
+def _older(book: Book) -> list[str]:
+    """What puts back the log as it is now."""
+    with sqlite3.connect(book.path) as connection:
+        size, root, span, checkpoint = connection.execute(
+            "SELECT size, root, range, checkpoint FROM log_head"
+        ).fetchone()
+    connection.close()
+    head = f"size = {size}, root = x'{root.hex()}', range = x'{span.hex()}', checkpoint = '{checkpoint}'"
+    return [f"DELETE FROM log_entries WHERE position >= {size}", f"UPDATE log_head SET {head}"]
+
+
+def test_an_older_state_put_back_under_a_running_writer_is_not_signed_on(book: Book) -> None:
+    book.append(5)
+    older = _older(book)
+    book.append(3)
+    for statement in older:
+        book.tamper(statement)
+    with pytest.raises(LogBroken) as caught:
+        book.append(3)
+    assert caught.value.details == {"at": "head", "known": 8, "size": 5}
+
+
+def test_a_longer_log_of_the_same_key_that_does_not_continue_the_known_one_is_not_signed_on(book: Book) -> None:
+    book.append(8)
+    forked = Ledger(ORIGIN, LOG_KEY)
+    forked.remember(CompactRange().extend([leaf_hash(b"another")] * 5).range)
+    with pytest.raises(LogBroken) as caught:
+        book.append(1, forked)
+    assert caught.value.details == {"at": "head", "known": 5, "size": 8}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE log_head SET size = 0, root = x'00', range = x'ff'",
+        "UPDATE log_head SET root = x'00'",
+        "DELETE FROM log_head",
+    ],
+)
+def test_a_head_that_was_changed_under_a_running_writer_is_a_broken_log(book: Book, statement: str) -> None:
+    book.append(5)
+    book.tamper(statement)
+    with pytest.raises(LogBroken):
+        book.append(1)
+
+
+def test_a_head_that_is_gone_is_a_broken_log_for_readers_too(book: Book) -> None:
+    book.tamper("DELETE FROM log_head")
+    with pytest.raises(LogBroken), book.database.readers.begin() as connection:
+        read_head(connection)
 
 
 @pytest.mark.parametrize(

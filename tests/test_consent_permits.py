@@ -1,6 +1,7 @@
 """Counted uses, idempotency keys, refusals in the log, and the sweep."""
 
 import asyncio
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,36 @@ async def test_a_failed_request_gets_its_own_permit_back_for_the_same_key_withou
             "permit.closed",
             "permit.resumed",
         ]
+
+
+async def test_a_resumed_permit_names_what_may_be_asked_now_and_not_only_what_could_be_asked_before(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path / "e.db") as evidence:
+        consent_id = await granted(evidence)
+        await evidence.submit(ask("p1", consent_id, idempotency_key="k", items=ITEMS[:1], last=(2026, 10)))
+        await evidence.submit(CloseFailed("p1", "deadline_exceeded"))
+        again = await evidence.submit(ask("p2", consent_id, idempotency_key="k"))
+        resumed = (await entries(evidence))[-1]
+        assert again.items == ITEMS
+        assert (resumed["permit"], resumed["first"], resumed["last"]) == ("p1", "2025-12", "2026-11")
+        assert [place[:2] for place in resumed["items"]] == [
+            ["sh-hrss", "social_insurance"],
+            ["sh-registry", "registration"],
+        ]
+
+
+async def test_a_sweep_closes_what_it_can_where_a_consent_cannot_be_read_any_more(tmp_path: Path) -> None:
+    clock = Clock()
+    async with world(tmp_path / "e.db", clock) as evidence:
+        for n in range(2):
+            consent = await evidence.submit(GrantConsent(grant(n), LENDER))
+            await evidence.submit(ask(f"p{n}", consent.id, n))
+        with sqlite3.connect(tmp_path / "e.db") as other:
+            other.execute("UPDATE consents SET document = x'7b7d'")
+        other.close()
+        clock.forward(minutes=15)
+        assert await evidence.submit(Sweep()) == 2
 
 
 async def test_a_retry_is_decided_again_so_a_revoked_consent_stops_it(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ CASES: list[tuple[str, View | None, Ask, datetime]] = [
     ("consent_out_of_scope", view(), replace(ASK, items=(PermitItem("sh-tax", "registration", ITEMS[0].fields),)), NOW),
     ("consent_out_of_scope", view(), replace(ASK, items=(replace(ITEMS[0], fields=frozenset()),)), NOW),
     ("consent_out_of_scope", view(), replace(ASK, items=(replace(ITEMS[0], fields=frozenset({"address"})),)), NOW),
-    ("consent_out_of_scope", view(), replace(ASK, first=(2024, 10)), NOW),
+    ("consent_out_of_scope", view(), replace(ASK, first=(2024, 11)), NOW),
     ("consent_out_of_scope", view(), replace(ASK, first=(2026, 11), last=(2026, 10)), NOW),
     ("consent_separate_required", view(), replace(ASK, items=SENSITIVE), NOW),
     ("consent_exhausted", view(uses=3, **LIMITS), ASK, NOW),
@@ -79,7 +79,8 @@ def test_every_code_of_the_error_tree_is_reachable() -> None:
 
 
 def test_the_look_back_counts_whole_months_in_shanghai() -> None:
-    oldest = replace(ASK, first=(2024, 11))
+    # As a request counts them (gateway.profile.request.months_back): 24 months are this one and the 23 before it.
+    oldest = replace(ASK, first=(2024, 12))
     assert code(decide(view(), oldest, NOW)) == "granted"
     # 2026-11-30 16:00 UTC is already December in Shanghai.
     assert code(decide(view(), oldest, datetime.fromisoformat("2026-11-30T15:59:59+00:00"))) == "granted"
