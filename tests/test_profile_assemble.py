@@ -124,6 +124,15 @@ def test_months_missing_inside_make_a_section_partial_and_flag_the_gap() -> None
     assert (found["state"], found["reason"], found["flags"]) == ("partial", "months_missing", ["gap"])
 
 
+def test_months_that_our_own_failed_calls_left_out_are_unknown_and_no_fault_of_the_source() -> None:
+    rows = [row for row in fund() if row["month"] not in ("2026-03", "2026-09", "2026-10")]
+    profile = profile_of({"provident_fund": reply(rows, date(2026, 8, 31), found=Found.PARTIAL)})
+    found = profile["sections"]["provident_fund"]
+    assert (found["state"], found["reason"], found["flags"]) == ("partial", "pages_missing", [])
+    outcomes = {f["outcome"] for f in profile["findings"] if f["rule"] == "freshness"}
+    assert outcomes == {"unknown"}
+
+
 def test_what_the_lender_asks_for_may_be_stricter_than_the_policy_and_never_laxer() -> None:
     rows = reply(ROWS, date(2026, 11, 14))
     assert section({"judicial": rows}, "judicial", max_age=9)["state"] == "stale"

@@ -44,11 +44,17 @@ class Answer(NamedTuple):
     as_of: date | None
     gaps: tuple[str, ...]
     """Months missing between the first and the last month given."""
+    withheld: frozenset[str] = frozenset()
+    """As in gateway.profile.plan.Item."""
 
     @property
     def whole(self) -> bool:
         """Whether sums over the rows are sums over everything the source holds."""
         return self.state is not State.PARTIAL
+
+    def knows(self, *fields: str) -> bool:
+        """Whether a field missing in a row says something: it does not where the consent withholds the field."""
+        return not self.rows or self.withheld.isdisjoint(fields)
 
     def ref(self, number: int) -> str:
         """The reference of the ``number``-th record, counted from 0."""
@@ -123,7 +129,9 @@ def states(gathered: Sequence[Gathered], policy: CheckPolicy, max_age: int | Non
     """Each source's state, in catalogue order, then by platform: never in order of arrival."""
     result = []
     for one in sorted(gathered, key=lambda g: (_PLACE[g.item.dataset], g.item.platform)):
-        gaps = inner_gaps(one.reply.records) if one.reply and one.item.dataset in MONTHLY else ()
+        # Months that our own failed calls left out say nothing about the source.
+        whole = one.reply is not None and one.reply.found is Found.FOUND
+        gaps = inner_gaps(one.reply.records) if one.reply and whole and one.item.dataset in MONTHLY else ()
         limit = policy.fresh_for(one.item.dataset, max_age)
         result.append(SourceState(one, *state_of(one, gaps, limit, today), gaps))
     return result
@@ -143,7 +151,7 @@ def material(
         if reply is None or one.state is State.UNAVAILABLE:
             continue
         rows = () if reply.found is Found.ABSENT else reply.records
-        answer = Answer(item.source, item.platform, item.dataset, one.state, rows, reply.as_of, one.gaps)
+        answer = Answer(item.source, item.platform, item.dataset, one.state, rows, reply.as_of, one.gaps, item.withheld)
         answers.setdefault(item.dataset, []).append(answer)
     for several in answers.values():
         if len(several) > 1:

@@ -5,15 +5,20 @@ from datetime import timedelta
 from gateway.profile.checks.base import CONFLICT, CONSISTENT, INFO, UNKNOWN, WARNING, Dict, finding, stated, unknown
 from gateway.profile.material import Material
 from gateway.profile.policy import CheckPolicy
+from schemas.profile import State
 
 
 def check(material: Material, policy: CheckPolicy, max_age: int | None) -> list[Dict]:
     found: list[Dict] = []
     fresh: list[str] = []
     undated: list[str] = []
+    cut: list[str] = []
     for dataset, answers in material.answers.items():
         limit = policy.fresh_for(dataset, max_age)
         for answer in answers:
+            if answer.state is State.PARTIAL and not answer.gaps:
+                cut.append(answer.source)
+                continue
             if answer.gaps:
                 found.append(
                     finding(
@@ -48,16 +53,25 @@ def check(material: Material, policy: CheckPolicy, max_age: int | None) -> list[
                 )
             else:
                 fresh.append(answer.source)
-    if undated:
+    for sources, zh, en in (
+        (undated, "来源未给出数据截至日期。", "The source gives no as-of date."),
+        (
+            cut,
+            "部分查询失败，无法判断截至日期和缺月。",
+            "Some calls failed: neither as-of date nor missing months can be told.",
+        ),
+    ):
+        if not sources:
+            continue
         found.append(
             finding(
                 "freshness",
                 UNKNOWN,
                 INFO,
-                [source.partition("/")[2] for source in undated],
-                [stated(source, None) for source in undated],
-                "来源未给出数据截至日期。",
-                "The source gives no as-of date.",
+                [source.partition("/")[2] for source in sources],
+                [stated(source, None) for source in sources],
+                zh,
+                en,
             )
         )
     if fresh:
