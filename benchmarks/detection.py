@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,8 @@ class Tally:
     silent: Counter[str] = field(default_factory=Counter)
     unanswered: int = 0
     examples: list[dict[str, Any]] = field(default_factory=list)
+    found_degrees: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    missed_degrees: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, firm: dict[str, Any], profile: dict[str, Any]) -> None:
         labels = firm["labels"]
@@ -47,6 +49,8 @@ class Tally:
             flagged = "conflict" in outcomes.get(rule, ())
             if labels["expected"].get(rule) == "conflict":
                 (self.found if flagged else self.missed)[rule] += 1
+                degrees = self.found_degrees if flagged else self.missed_degrees
+                degrees[labels["conflict"]].append(labels["degree"] or 0)
             elif rule in labels["clean"]:
                 (self.wrong if flagged else self.silent)[rule] += 1
             else:
@@ -60,18 +64,14 @@ class Tally:
         return rows | {"all": self._row(set(RULES))}
 
     def reasons(self) -> list[str]:
-        """Why: graded faults by how slight the missed ones are, and each false report by its enterprise."""
-        degrees: dict[str, list[int]] = {}
+        """Why: for each graded fault, at which degrees it was found and at which missed; each false report."""
         lines = []
+        for conflict, missed in sorted(self.missed_degrees.items()):
+            found = self.found_degrees[conflict]
+            lines.append(f"missed: {len(missed)} of {conflict}, at degree {_span(missed)}; found at {_span(found)}")
         for example in self.examples:
-            labels = example["labels"]
-            if example["rule"] in labels["expected"]:
-                degrees.setdefault(labels["conflict"], []).append(labels["degree"] or 0)
-            else:
+            if example["rule"] not in example["labels"]["expected"]:
                 lines.append(f"false: {example['rule']} of enterprise {example['n']} ({example['outcomes']})")
-        for conflict, missed in sorted(degrees.items()):
-            span = f"degree {min(missed)} to {max(missed)}" if max(missed) else "not graded"
-            lines.append(f"missed: {len(missed)} of {conflict}, {span}: inside the tolerance of docs/profile.md")
         return lines
 
     def _row(self, rules: set[str]) -> dict[str, Any]:
@@ -87,6 +87,10 @@ class Tally:
             "recall": round(found / (found + missed), 4) if found + missed else None,
             "precision": round(found / (found + wrong), 4) if found + wrong else None,
         }
+
+
+def _span(degrees: list[int]) -> str:
+    return f"{min(degrees)} to {max(degrees)}" if degrees else "none"
 
 
 async def detect(demo: Demo, count: int, callers: int, say: Callable[[str], None]) -> Tally:
