@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from consent import reads
+from consent.audit import Flaw, audit
 from consent.batch import Batch, Command
 from consent.consents import ChangeConsent
 from consent.journal import Journal
@@ -130,6 +131,10 @@ class Evidence:
     async def tile(self, path: str) -> bytes | None:
         """The hash tile at ``L/N[.p/W]``, or None."""
         return await self._read(reads.tile, path)
+
+    async def audit(self) -> list[Flaw]:
+        """Every row that is not what the log says it should be."""
+        return await self._read(audit, self._vault)
 
     def log_source(self) -> LogSource:
         """The log for consent.log.tiles.export; reads the file in the calling thread."""

@@ -10,6 +10,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from consent.audit import Flaw
 from consent.log.merkle import ProofError, verify_consistency
 from consent.log.note import NoteError, Vkey, open_checkpoint
 from consent.log.tiles import TileError, export
@@ -51,15 +52,23 @@ def verify(
     checkpoint: Annotated[Path | None, typer.Option(help="An older checkpoint that must be a prefix.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """核验 Recompute every hash and check the signature; exit status 1 when anything does not hold."""
+    """核验 Recompute every hash and check the signature; of the data folder also that its consents, uses and profiles
+    are what the log says. Exit status 1 when anything does not hold."""
     options = [*(["--vkey", str(vkey)] if vkey else []), *(["--checkpoint", str(checkpoint)] if checkpoint else [])]
     options += ["--json"] if as_json else []
     if folder is not None:
         raise typer.Exit(verify_main([str(folder), *options]))
     with tempfile.TemporaryDirectory() as temporary:
         exported = Path(temporary) / "log"
-        run(lambda services: write_export(services, exported))
-        raise typer.Exit(verify_main([str(exported), *options]))
+
+        async def work(services: Services) -> list[Flaw]:
+            await write_export(services, exported)
+            return await services.evidence.audit()
+
+        flaws = run(work)
+        for flaw in flaws:
+            say(f"数据与日志不符 not what the log says: {flaw.table} {flaw.id}: {flaw.what}")
+        raise typer.Exit(verify_main([str(exported), *options]) or (1 if flaws else 0))
 
 
 def _texts(proof: Sequence[bytes]) -> list[str]:

@@ -1,0 +1,206 @@
+"""Do the rows still say what the log says?
+
+The log cannot be changed unseen, but decisions are made on rows. Whoever can write the file could raise the uses of a
+consent, set a withdrawn one active again or give a profile to another lender, and the log would stay intact. Here every
+consent, status, permit, profile and sealed payload is held against the entries. Worth something only together with
+``consent.log.verify``, which says whether the entries themselves are the ones that were signed.
+
+Keeps a few values in memory per consent, permit and profile. Idempotency keys are not in the log and not checked.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, select
+
+from consent.keys import KeySet
+from consent.rows import ISSUED, OPEN
+from consent.tables import consent_status, consents, log_entries, permits, profiles, sealed
+from consent.vault import RetentionClass, Sealed, SubjectKey, Vault
+from schemas.base import Json
+from schemas.canonical import canonical
+from schemas.consent import ConsentState
+from schemas.errors import KeysUnavailable
+
+_STATES = {
+    "consent.granted": ConsentState.ACTIVE,
+    "consent.revoked": ConsentState.REVOKED,
+    "consent.suspended": ConsentState.SUSPENDED,
+    "consent.resumed": ConsentState.ACTIVE,
+}
+Values = dict[str, Json]
+Ids = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Row ``id`` of ``table`` and the column that is not what the log says, or «missing», «not in the log»."""
+
+    table: str
+    id: str
+    what: str
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the entries say each row should hold, by table and primary key."""
+
+    consents: dict[Ids, Values] = field(default_factory=dict)
+    statuses: dict[Ids, Values] = field(default_factory=dict)
+    permits: dict[Ids, Values] = field(default_factory=dict)
+    profiles: dict[Ids, Values] = field(default_factory=dict)
+    commitments: dict[str, str] = field(default_factory=dict)
+    """Of consents and statuses by entry id, of sealed payloads by their id."""
+
+    def hear(self, index: int, entry: dict[str, Any]) -> None:
+        event, time, actor = entry["event"], entry["time"], entry["actor"]
+        same: Values = {"consent_id": entry["consent"], "subject": entry["subject"]}
+        if event in _STATES:
+            self._state(index, entry)
+        elif event == "permit.granted":
+            held = self.consents[(entry["consent"],)]
+            held["uses"] = entry["use"]
+            self.permits[(entry["permit"],)] = {
+                **same,
+                "version": entry["version"],
+                "lender": actor,
+                "granted_at": time,
+                "valid_until": entry["valid_until"],
+                "log_index": index,
+                "outcome": OPEN,
+                "profile_id": None,
+                "revision": 0,
+            }
+        elif event == "permit.resumed":
+            self.permits[(entry["permit"],)]["outcome"] = OPEN
+        elif event == "permit.closed" or event == "profile.withheld":
+            permit = self.permits[(entry["permit"],)]
+            # A later revision that was withheld leaves the one before it standing.
+            permit["outcome"] = entry["code"] if permit["outcome"] == OPEN else permit["outcome"]
+        elif event == "profile.issued":
+            of = {"profile_id": entry["profile"], "revision": entry["revision"]}
+            self.permits[(entry["permit"],)].update(of, outcome=ISSUED)
+            self.profiles[entry["profile"], entry["revision"]] = {
+                **same,
+                "permit_id": entry["permit"],
+                "lender": actor,
+                "log_index": index,
+                "issued_at": time,
+            }
+            self.commitments[f"{entry['id']}/profile"] = entry["commitment"]
+        for name in ("items", "sources"):
+            if isinstance(entry.get(name), str):
+                self.commitments[f"{entry['id']}/{name}"] = entry[name]
+
+    def _state(self, index: int, entry: dict[str, Any]) -> None:
+        consent, state = entry["consent"], _STATES[entry["event"]].value
+        held = self.consents.setdefault((consent,), {"subject": entry["subject"], "uses": 0})
+        held.update(state=state, version=entry["version"])
+        self.statuses[consent, entry["version"]] = {
+            "state": state,
+            "at": entry["time"],
+            "actor": entry["actor"],
+            "log_index": index,
+        }
+        self.commitments[entry["id"]] = entry["commitment"]
+
+
+def audit(connection: Connection, vault: Vault) -> list[Flaw]:
+    """Every row that differs from the log, in one snapshot of the file; none where all is well."""
+    told = _Told()
+    flaws = list(_listen(connection, told))
+    for table, expected in (
+        (consents, told.consents),
+        (consent_status, told.statuses),
+        (permits, told.permits),
+        (profiles, told.profiles),
+    ):
+        flaws += _compare(connection, table, expected)
+    return [*flaws, *_payloads(connection, told.commitments, _Keys(connection, vault))]
+
+
+def _listen(connection: Connection, told: _Told) -> Iterator[Flaw]:
+    for row in connection.execute(select(log_entries).order_by(log_entries.c.position)):
+        try:
+            entry = orjson.loads(row.entry)
+            for column in ("id", "event", "time", "consent", "subject"):
+                if entry[column] != getattr(row, column):
+                    yield Flaw("log_entries", str(row.position), column)
+            if entry["event"] == "consent.granted" and (entry["consent"],) in told.consents:
+                yield Flaw("log_entries", str(row.position), "consent granted twice")
+            told.hear(row.position, entry)
+        except (ValueError, LookupError, TypeError):
+            yield Flaw("log_entries", str(row.position), "not an entry of ours")
+
+
+def _compare(connection: Connection, table: Any, expected: dict[Ids, Values]) -> Iterator[Flaw]:
+    key = [column.name for column in table.primary_key]
+    missing = dict(expected)
+    for row in connection.execute(select(table)):
+        found = row._mapping
+        ids = tuple(found[name] for name in key)
+        name = ".".join(map(str, ids))
+        values = missing.pop(ids, None)
+        if values is None:
+            yield Flaw(table.name, name, "not in the log")
+            continue
+        yield from (Flaw(table.name, name, column) for column, value in values.items() if found[column] != value)
+    yield from (Flaw(table.name, ".".join(map(str, ids)), "missing") for ids in missing)
+
+
+class _Keys:
+    def __init__(self, connection: Connection, vault: Vault) -> None:
+        self._connection = connection
+        self._vault = vault
+
+    def of(self, subject: str, retention: RetentionClass) -> SubjectKey:
+        """Raises KeysUnavailable; a key that is not there is a new one, under which nothing opens."""
+        keys = KeySet(self._vault)
+        keys.want(subject)
+        keys.load(self._connection)
+        return keys.get(subject, retention)
+
+    def commitment(self, subject: str, entry_id: str, name: str, payload: bytes) -> str:
+        digest = hashlib.sha256(payload).digest()
+        return self.of(subject, RetentionClass.EVIDENCE).commitment(entry_id, name, digest)
+
+
+def _payloads(connection: Connection, commitments: dict[str, str], keys: _Keys) -> Iterator[Flaw]:
+    """Documents, reasons and sealed payloads under their commitments."""
+    missing = dict(commitments)
+    subjects = {}
+    for row in connection.execute(select(consents.c.id, consents.c.subject, consents.c.grantee, consents.c.document)):
+        subjects[row.id] = row.subject
+        if not _holds(keys, row.subject, f"{row.id}.1", "consent", row.document, missing):
+            yield Flaw("consents", row.id, "document")
+        elif orjson.loads(row.document)["grantee"] != row.grantee:
+            yield Flaw("consents", row.id, "grantee")
+    for row in connection.execute(select(consent_status).where(consent_status.c.version > 1)):
+        record = {"state": row.state, "at": row.at, "actor": row.actor, "reason": row.reason, "consent": row.consent_id}
+        entry_id = f"{row.consent_id}.{row.version}"
+        if not _holds(keys, subjects.get(row.consent_id, ""), entry_id, "status", canonical(record), missing):
+            yield Flaw("consent_status", entry_id, "reason")
+    for row in connection.execute(select(sealed)):
+        if not _opens(keys, row, missing.pop(row.id, row.commitment)):
+            yield Flaw("sealed", row.id, "payload")
+    yield from (Flaw("sealed", name, "missing") for name in missing if "/" in name)
+
+
+def _holds(keys: _Keys, subject: str, entry_id: str, name: str, payload: bytes, told: dict[str, str]) -> bool:
+    try:
+        return keys.commitment(subject, entry_id, name, payload) == told.pop(entry_id, None)
+    except KeysUnavailable:
+        return False
+
+
+def _opens(keys: _Keys, row: Any, commitment: str) -> bool:
+    try:
+        key = keys.of(row.subject, RetentionClass(row._mapping["class"]))
+        payload = key.open("sealed", row.id, Sealed(row.key_version, row.nonce, row.ciphertext))
+    except (KeysUnavailable, ValueError):
+        return False
+    entry_id, _, name = row.id.partition("/")
+    return {commitment, row.commitment} == {key.commitment(entry_id, name, hashlib.sha256(payload).digest())}

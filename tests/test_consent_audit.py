@@ -1,0 +1,145 @@
+"""Rows held against the log: whoever writes into the file gains nothing that nobody sees."""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from consent import evidence as evidence_module
+from consent import sealing
+from consent.audit import Flaw
+from consent.consents import ChangeConsent, GrantConsent, document_of
+from consent.permits import CloseFailed
+from consent.profiles import IssueProfile, Outcome, SealedSource
+from schemas.consent import ConsentState
+from schemas.errors import ConsentRevoked, XinqiaoError
+from tests.consent_world import LENDER, Clock, ask, grant, world
+
+OUTCOMES = (Outcome("sh-hrss", "social_insurance", "present", None, "0" * 64),)
+RECORDS = (SealedSource("sh-hrss", "social_insurance", b"[]"),)
+
+
+async def _live(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Flaw]:
+    """Everything that can happen to a consent, a permit and a profile; answers with the flaws there are."""
+    monkeypatch.setattr(evidence_module, "LEASE_SECONDS", 0.0)
+    monkeypatch.setattr(sealing, "ROOM", 90)  # so that the longer lists are sealed and not in the entries
+    clock = Clock()
+    async with world(path, clock) as evidence:
+        for n in range(2):
+            await evidence.submit(GrantConsent(grant(n, max_uses=9), LENDER, f"c{n}"))
+        for to in (ConsentState.SUSPENDED, ConsentState.ACTIVE):
+            await evidence.change_consent(ChangeConsent("c0", to, LENDER, f"now {to}"))
+        for n in range(4):
+            await evidence.submit(ask(f"p{n}", "c0", idempotency_key=f"k{n}"))
+        await evidence.submit(CloseFailed("p0", "deadline_exceeded"))
+        await evidence.submit(ask("unused", "c0", idempotency_key="k0"))
+        await evidence.submit(CloseFailed("p2", "deadline_exceeded"))
+        for revision in (1, 2):
+            await evidence.submit(IssueProfile("p0", "f0", revision, b"jws", RECORDS, OUTCOMES))
+        await evidence.submit(IssueProfile("p1", "f1", 1, b"jws", RECORDS, OUTCOMES * 3))
+        await asyncio.gather(evidence.submit(ask("x", "c1")), return_exceptions=True)
+        await evidence.change_consent(ChangeConsent("c0", ConsentState.REVOKED, LENDER, "asked to"))
+        for permit, profile, revision in (("p3", "f3", 1), ("p1", "f1", 2)):
+            with pytest.raises(ConsentRevoked):
+                await evidence.submit(IssueProfile(permit, profile, revision, b"jws", (), ()))
+        return await evidence.audit()
+
+
+async def _flaws(path: Path) -> list[tuple[str, str, str]]:
+    async with world(path) as evidence:
+        return [(f.table, f.id, f.what) for f in await evidence.audit()]
+
+
+def _write(path: Path, statements: Sequence[str], values: Sequence[bytes] = ()) -> None:
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        assert connection.execute(statement, values).rowcount > 0
+    connection.commit()
+    connection.close()
+
+
+async def test_whatever_happens_to_a_consent_its_rows_are_what_the_log_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await _live(tmp_path / "e.db", monkeypatch) == []
+
+
+TAMPERED = [
+    ("UPDATE consents SET uses = 0 WHERE id = 'c0'", ("consents", "c0", "uses")),
+    ("UPDATE consents SET state = 'active' WHERE id = 'c0'", ("consents", "c0", "state")),
+    ("UPDATE consents SET version = 1 WHERE id = 'c0'", ("consents", "c0", "version")),
+    ("UPDATE consents SET grantee = 'bank-b' WHERE id = 'c0'", ("consents", "c0", "grantee")),
+    ("UPDATE consents SET document = x'7b7d' WHERE id = 'c0'", ("consents", "c0", "document")),
+    ("UPDATE consents SET subject = 'other' WHERE id = 'c1'", ("consents", "c1", "document")),
+    ("DELETE FROM consents WHERE id = 'c1'", ("consents", "c1", "missing")),
+    (
+        "INSERT INTO consents SELECT 'c9', grantee, subject, document, registered_at, 'active', 1, 0 FROM consents "
+        "WHERE id = 'c1'",
+        ("consents", "c9", "not in the log"),
+    ),
+    ("DELETE FROM consent_status WHERE version = 4", ("consent_status", "c0.4", "missing")),
+    ("UPDATE consent_status SET reason = 'other' WHERE version = 2", ("consent_status", "c0.2", "reason")),
+    ("UPDATE consent_status SET actor = 'other' WHERE version = 1", ("consent_status", "c0.1", "actor")),
+    ("UPDATE consent_status SET consent_id = 'gone' WHERE version = 4", ("consent_status", "gone.4", "reason")),
+    ("DELETE FROM permits WHERE id = 'p2'", ("permits", "p2", "missing")),
+    ("UPDATE permits SET outcome = 'open' WHERE id = 'p2'", ("permits", "p2", "outcome")),
+    ("UPDATE permits SET valid_until = '2099' WHERE id = 'p1'", ("permits", "p1", "valid_until")),
+    ("UPDATE permits SET granted_at = '2020' WHERE id = 'p1'", ("permits", "p1", "granted_at")),
+    ("UPDATE profiles SET lender = 'bank-b' WHERE id = 'f1'", ("profiles", "f1.1", "lender")),
+    ("DELETE FROM profiles WHERE id = 'f0' AND revision = 2", ("profiles", "f0.2", "missing")),
+    ("DELETE FROM sealed WHERE id = 'f1.1/profile'", ("sealed", "f1.1/profile", "missing")),
+    ("DELETE FROM sealed WHERE id = 'f1.1/sources'", ("sealed", "f1.1/sources", "missing")),
+    ("UPDATE sealed SET ciphertext = zeroblob(40) WHERE id = 'f1.1/profile'", ("sealed", "f1.1/profile", "payload")),
+    ("UPDATE sealed SET class = 'other' WHERE id = 'f1.1/profile'", ("sealed", "f1.1/profile", "payload")),
+    (
+        "UPDATE sealed SET commitment = 'other' WHERE id LIKE 'f1.1/record%'",
+        ("sealed", "f1.1/record/sh-hrss/social_insurance", "payload"),
+    ),
+    (
+        "UPDATE subject_keys SET wrapped = zeroblob(60) WHERE class = 'evidence' AND subject <> '-'",
+        ("consents", "c0", "document"),
+    ),
+    ("UPDATE log_entries SET consent = 'c1' WHERE position = 5", ("log_entries", "5", "consent")),
+    ("UPDATE log_entries SET entry = x'5b' WHERE position = 5", ("log_entries", "5", "not an entry of ours")),
+    (
+        "UPDATE log_entries SET entry = (SELECT entry FROM log_entries WHERE position = 0) WHERE position = 1",
+        ("log_entries", "1", "consent granted twice"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("statement", "flaw"), TAMPERED)
+async def test_a_row_that_was_changed_in_the_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str, flaw: tuple[str, str, str]
+) -> None:
+    assert await _live(tmp_path / "e.db", monkeypatch) == []
+    _write(tmp_path / "e.db", [statement])
+    assert flaw in await _flaws(tmp_path / "e.db")
+
+
+async def test_a_wider_consent_written_into_the_file_is_named_though_it_would_be_acted_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "e.db"
+    async with world(path) as evidence:
+        await evidence.submit(GrantConsent(grant(max_uses=1), LENDER, "c0"))
+    _write(path, ["UPDATE consents SET document = ?"], [document_of(grant(max_uses=99))])
+    assert await _flaws(path) == [("consents", "c0", "document")]
+
+
+async def test_swapped_payloads_and_keys_open_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "e.db"
+    assert await _live(path, monkeypatch) == []
+    _write(
+        path,
+        [
+            "UPDATE sealed SET (nonce, ciphertext) = (SELECT nonce, ciphertext FROM sealed WHERE id = 'f0.1/profile') "
+            "WHERE id = 'f1.1/profile'",
+        ],
+    )
+    async with world(path) as evidence:
+        with pytest.raises(XinqiaoError):
+            await evidence.profile("f1")
+        assert Flaw("sealed", "f1.1/profile", "payload") in await evidence.audit()
