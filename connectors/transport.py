@@ -1,21 +1,26 @@
 """Hardened HTTP: one request's bytes out, one reply's bytes in, every foreign failure turned into a typed error.
 
-What the aiohttp client does by itself and is switched off here: following redirects (a 307 re-sends body and headers to
-another origin), sending a GET twice on a stale connection (it would be the same signature and nonce, behind the consent
-guard's back), cookies, proxies from the environment, decompression without a cap, and connecting to any address.
+Built on the lower half of aiohttp's client: its connector (names, TCP, TLS, pool) and its parser, which is llhttp. The
+upper half, ClientSession, is not used. It follows redirects (a 307 re-sends body and headers to another origin), sends
+a GET twice on a stale connection (the same signature and nonce, behind the consent guard's back), keeps cookies, takes
+proxies from the environment, and costs twice as much as all the rest of a call (docs/performance.md).
 """
 
 import asyncio
 import re
 import socket
 import ssl
-import zlib
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import StreamReader
 from yarl import URL
 
 from connectors.addresses import is_public
+from connectors.inflate import inflater
 from connectors.wire import WireReply, WireRequest
 from schemas.errors import (
     ConfigurationError,
@@ -33,11 +38,29 @@ from schemas.errors import (
 
 MAX_BODY = 2 * 1024 * 1024
 """Bytes of a reply body, both as it came and after content decoding."""
-MAX_MEMBERS = 1000
-"""Concatenated gzip members of one body (RFC 1952 section 2.2); honest servers send one."""
 
 _ORIGIN = re.compile(r"(https?)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
-_DEFAULT_HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": "xinqiao"}
+# What a request line and a header may hold: anything else could end the line and begin another (RFC 9112 section 2.2).
+_LINE = re.compile(r"[A-Z]+ /[!\"$-~]*")
+_NAMES = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:)*")
+_UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_DEFAULTS = (
+    ("accept", "Accept: */*"),
+    ("accept-encoding", "Accept-Encoding: gzip, deflate"),
+    ("user-agent", "User-Agent: xinqiao"),
+)
+# Framing is this module's own: a second opinion on where the body ends smuggles a request.
+_FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "upgrade", "expect", "te", "trailer"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where to connect. ``place`` is the request that the connector takes its address from; it is never sent."""
+
+    connector: aiohttp.TCPConnector
+    place: aiohttp.ClientRequest
+    defaults: tuple[tuple[str, str], ...]
+    """Headers that are sent unless the request has its own: lower-case name and line."""
 
 
 class AioTransport:
@@ -67,29 +90,16 @@ class AioTransport:
         self._timeouts = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_connect=connect_timeout)
         self._ssl = _checked(ssl_context) if ssl_context else default_ssl_context()
         self._per_host = per_host
-        self._public = self._session(guarded=True)
-        self._private = self._session(guarded=False)
-        self._by_origin: dict[str, aiohttp.ClientSession] = {}
+        self._public = self._connector(guarded=True)
+        self._private = self._connector(guarded=False)
+        self._origins: dict[str, _Origin] = {}
 
-    def _session(self, *, guarded: bool) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
+    def _connector(self, *, guarded: bool) -> aiohttp.TCPConnector:
+        return aiohttp.TCPConnector(
             ssl=self._ssl,
             limit=0,
             limit_per_host=self._per_host,
             socket_factory=_public_socket if guarded else None,
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            headers=_DEFAULT_HEADERS,
-            skip_auto_headers=("Content-Type",),
-            timeout=self._timeouts,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            max_line_size=self._max_header_field,
-            max_field_size=self._max_header_field,
-            max_headers=self._max_headers,
-            middlewares=(_once,),
         )
 
     async def send(self, request: WireRequest, *, timeout: float) -> WireReply:  # noqa: ASYNC109 - the seam's contract
@@ -105,53 +115,72 @@ class AioTransport:
                 return await self._exchange(request)
         except UpstreamError:
             raise
-        except (aiohttp.ClientError, OSError, ValueError) as err:
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as err:
             # `from None`: the texts of these carry URLs and, with them, signatures.
             raise _translated(err) from None
 
     async def _exchange(self, request: WireRequest) -> WireReply:
         url = request.url
         end = url.find("/", 8)
-        origin = url if end < 0 else url[:end]
-        session = self._by_origin.get(origin) or self._session_for(origin)
-        response = await session.request(
-            request.method,
-            URL(url, encoded=True),
-            headers=request.headers,
-            data=request.body or None,
-            allow_redirects=False,
-        )
+        name = url if end < 0 else url[:end]
+        origin = self._origins.get(name) or self._origin(name)
+        head = _head(request, "/" if end < 0 else url[end:], origin.defaults)
         try:
-            status = response.status
-            headers = _plain(response.headers)
-            if 300 <= status < 400 and "location" in headers:
-                raise UpstreamRedirect(status=status)
-            if status < 200:
-                raise UpstreamProtocol(what="status")
-            body = await self._body(response, headers.get("content-encoding"))
+            connection = await origin.connector.connect(origin.place, [], self._timeouts)
+        except TimeoutError:
+            raise UpstreamConnect from None
+        try:
+            protocol = connection.protocol
+            assert protocol is not None  # noqa: S101 - the connector gives out what is connected
+            assert protocol.transport is not None  # noqa: S101
+            protocol.set_response_params(
+                skip_payload=request.method == "HEAD",
+                read_until_eof=True,
+                auto_decompress=False,
+                max_line_size=self._max_header_field,
+                max_field_size=self._max_header_field,
+                max_headers=self._max_headers,
+            )
+            protocol.transport.write(head + request.body)
+            reply = await self._reply(protocol)
         except BaseException:
-            response.close()
+            connection.close()
             raise
-        return WireReply(status, headers, body)
+        # The pool takes it back only where the protocol says that nothing is left unread.
+        connection.release()
+        return reply
 
-    def _session_for(self, origin: str) -> aiohttp.ClientSession:
-        match = _ORIGIN.fullmatch(origin)
+    async def _reply(self, protocol: ResponseHandler) -> WireReply:
+        message, content = await protocol.read()
+        while 100 <= message.code < 200 and message.code != 101:
+            message, content = await protocol.read()
+        headers = _plain(message.headers)
+        if 300 <= message.code < 400 and "location" in headers:
+            raise UpstreamRedirect(status=message.code)
+        if message.code < 200:
+            raise UpstreamProtocol(what="status")
+        return WireReply(message.code, headers, await self._body(protocol, headers, content))
+
+    def _origin(self, name: str) -> _Origin:
+        match = _ORIGIN.fullmatch(name)
         if match is None:
             raise ConnectorFault(what="url")
         scheme, host, port = match.groups()
-        place = f"{host.lower()}:{port or ('443' if scheme == 'https' else '80')}"
-        session = self._private if place in self._allowed else self._public
-        self._by_origin[origin] = session
-        return session
+        own = "443" if scheme == "https" else "80"
+        connector = self._private if f"{host.lower()}:{port or own}" in self._allowed else self._public
+        place = aiohttp.ClientRequest("GET", URL(name), loop=asyncio.get_running_loop())
+        authority = host if port in (None, own) else f"{host}:{port}"
+        origin = _Origin(connector, place, (("host", f"Host: {authority}"), *_DEFAULTS))
+        self._origins[name] = origin
+        return origin
 
-    async def _body(self, response: aiohttp.ClientResponse, coding: str | None) -> bytes:
-        inflate = _inflater(coding, self._max_body)
-        content = response.content
-        length = response.content_length
-        if length is not None and length > self._max_body:
+    async def _body(self, protocol: ResponseHandler, headers: Mapping[str, str], content: StreamReader) -> bytes:
+        inflate = inflater(headers.get("content-encoding"), self._max_body)
+        length = headers.get("content-length")
+        if length is not None and int(length) > self._max_body:
             raise UpstreamOversize(limit=self._max_body)
-        until_end = length is None and not _chunked(response)
-        end = _connection_end(response) if until_end else None
+        until_end = length is None and "chunked" not in headers.get("transfer-encoding", "").lower()
+        end = _connection_end(protocol) if until_end else None
         chunks: list[bytes] = []
         came = 0
         while not content.at_eof():
@@ -201,12 +230,22 @@ def _public_socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> socke
     return socket.socket(family, kind, proto)
 
 
-async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    # Translated inside aiohttp's own loop, which would otherwise send a GET a second time.
-    try:
-        return await handler(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as err:
-        raise _translated(err) from None
+def _head(request: WireRequest, target: str, defaults: tuple[tuple[str, str], ...]) -> bytes:
+    """The request line and headers (RFC 9112 sections 3 and 5). Raises ConnectorFault for what cannot be one."""
+    first, own = f"{request.method} {target}", request.headers
+    given = {name.lower() for name in own}
+    if (
+        not _LINE.fullmatch(first)
+        or not _NAMES.fullmatch("".join([f"{name}:" for name in own]))
+        or _UNSAFE.search("".join(own.values()))
+        or not _FRAMING.isdisjoint(given)
+    ):
+        raise ConnectorFault(what="request")
+    lines = [f"{name}: {value}" for name, value in own.items()]
+    lines += [line for name, line in defaults if name not in given]
+    if request.body or request.method not in ("GET", "HEAD"):
+        lines.append(f"Content-Length: {len(request.body)}")
+    return "\r\n".join([f"{first} HTTP/1.1", *lines, "", ""]).encode()
 
 
 def _plain(headers: Mapping[str, str]) -> dict[str, str]:
@@ -229,76 +268,17 @@ def _translated(err: BaseException) -> UpstreamError:
         return UpstreamConnect()
     if isinstance(err, TimeoutError):
         return UpstreamTimeout()
-    if isinstance(err, aiohttp.ClientResponseError):
+    if isinstance(err, aiohttp.ClientResponseError | HttpProcessingError):
         return UpstreamProtocol(what="header")
     if isinstance(err, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError):
         return UpstreamTruncated()
     return ConnectorFault(what="request")
 
 
-def _chunked(response: aiohttp.ClientResponse) -> bool:
-    return "chunked" in response.headers.get("transfer-encoding", "").lower()
-
-
-def _connection_end(response: aiohttp.ClientResponse) -> "asyncio.Future[None] | None":
+def _connection_end(protocol: ResponseHandler) -> "asyncio.Future[None] | None":
     """Done when the connection has ended, with an exception unless orderly. To be asked before the body is read."""
-    connection = response.connection
-    protocol = connection.protocol if connection is not None else None
-    end = protocol.closed if protocol is not None else None
+    end = protocol.closed
     if end is not None:
         # asyncio complains of an exception that nobody looked at.
         end.add_done_callback(asyncio.Future.exception)
     return end
-
-
-class _Inflater:
-    """Content decoding with a cap that holds before the bytes are made, not after."""
-
-    def __init__(self, gzip: bool, limit: int) -> None:
-        self._gzip = gzip
-        self._limit = limit
-        self._made = 0
-        self._members = 0
-        self._zlib: zlib._Decompress | None = None
-
-    def feed(self, data: bytes) -> bytes:
-        made: list[bytes] = []
-        while data:
-            if self._zlib is None or self._zlib.eof:
-                self._zlib = self._next_member(data[0])
-            try:
-                # One byte over the cap tells a body that is too long from one that just fits.
-                out = self._zlib.decompress(data, self._limit + 1 - self._made)
-            except zlib.error:
-                raise UpstreamProtocol(what="content_encoding") from None
-            self._made += len(out)
-            if self._made > self._limit:
-                raise UpstreamOversize(limit=self._limit)
-            made.append(out)
-            data = self._zlib.unused_data
-        return b"".join(made)
-
-    def _next_member(self, first: int) -> "zlib._Decompress":
-        self._members += 1
-        if self._members > (MAX_MEMBERS if self._gzip else 1):
-            raise UpstreamProtocol(what="content_encoding")
-        if self._gzip:
-            return zlib.decompressobj(31)
-        # RFC 9110 section 8.4.1.2 means the zlib format by «deflate»; some servers send the bare stream.
-        return zlib.decompressobj(15 if first & 0x8F == 0x08 else -15)
-
-    def finish(self) -> None:
-        if self._zlib is None or not self._zlib.eof:
-            raise UpstreamTruncated
-
-
-def _inflater(coding: str | None, limit: int) -> _Inflater | None:
-    if coding is None:
-        return None
-    coding = coding.strip().lower()
-    if coding in ("", "identity"):
-        return None
-    if coding in ("gzip", "x-gzip", "deflate"):
-        return _Inflater(coding != "deflate", limit)
-    # br and zstd are never asked for; a list («gzip, gzip») is a nested bomb's form.
-    raise UpstreamProtocol(what="content_encoding")

@@ -7,7 +7,8 @@ import zlib
 
 import pytest
 
-from connectors.transport import MAX_BODY, MAX_MEMBERS, AioTransport
+from connectors.inflate import MAX_MEMBERS
+from connectors.transport import MAX_BODY, AioTransport
 from connectors.wire import WireReply, WireRequest
 from schemas.errors import (
     UpstreamConnect,

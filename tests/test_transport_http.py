@@ -122,7 +122,21 @@ async def test_a_url_that_is_not_plain_http_is_our_own_fault(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "headers"), [("GET", {"X": "a\r\nInjected: 1"}), ("GET", {"X\r\nY": "1"}), ("G T", {}), ("GET\r\n", {})]
+    ("method", "headers"),
+    [
+        ("GET", {"X": "a\r\nInjected: 1"}),
+        ("GET", {"X": "a\nInjected: 1"}),
+        ("GET", {"X": "a\0b"}),
+        ("GET", {"X\r\nY": "1"}),
+        ("GET", {"X Y": "1"}),
+        ("GET", {"X: 1": "1"}),
+        ("GET", {"": "1"}),
+        ("POST", {"content-length": "5"}),
+        ("POST", {"Transfer-Encoding": "chunked"}),
+        ("G T", {}),
+        ("GET\r\n", {}),
+        ("get", {}),
+    ],
 )
 async def test_a_request_that_would_inject_is_not_sent(method: str, headers: dict[str, str]) -> None:
     async with hostile(reply(200, b"{}")) as server:
@@ -132,6 +146,37 @@ async def test_a_request_that_would_inject_is_not_sent(method: str, headers: dic
         await transport.close()
     assert raised.value.details == {"what": "request"}
     assert server.requests == []
+
+
+@pytest.mark.parametrize("path", ["/a b", "/a#b", "/a\r\nX: 1", "/虚构", "/a\x7f"])
+async def test_a_path_that_is_not_percent_encoded_is_not_sent(path: str) -> None:
+    async with hostile(reply(200, b"{}")) as server:
+        transport = AioTransport(allowed_private=[server.origin])
+        with pytest.raises(ConnectorFault):
+            await transport.send(WireRequest("GET", server.url + path, {}, b""), timeout=5)
+        await transport.close()
+    assert server.requests == []
+
+
+async def test_what_is_sent_is_the_request_and_a_few_defaults_that_it_may_replace() -> None:
+    async with hostile(reply(200, b"{}")) as server:
+        transport = AioTransport(allowed_private=[server.origin])
+        for method, headers, body in [
+            ("POST", {"X-Sign": "é", "ACCEPT": "application/json"}, b"{}"),
+            ("POST", {"Host": "elsewhere.example", "user-agent": "own"}, b""),
+            ("GET", {}, b""),
+        ]:
+            await transport.send(WireRequest(method, server.url + "/p?q=%20", headers, body), timeout=5)
+        await transport.close()
+    host = f"Host: {server.origin}\r\n"
+    coding, agent = "Accept-Encoding: gzip, deflate\r\n", "User-Agent: xinqiao\r\n"
+    assert [request.decode() for request in server.requests] == [
+        f"POST /p?q=%20 HTTP/1.1\r\nX-Sign: é\r\nACCEPT: application/json\r\n{host}{coding}{agent}"
+        "Content-Length: 2\r\n\r\n{}",
+        "POST /p?q=%20 HTTP/1.1\r\nHost: elsewhere.example\r\nuser-agent: own\r\nAccept: */*\r\n"
+        f"{coding}Content-Length: 0\r\n\r\n",
+        f"GET /p?q=%20 HTTP/1.1\r\n{host}Accept: */*\r\n{coding}{agent}\r\n",
+    ]
 
 
 async def test_a_cancelled_send_hangs_up_and_gives_its_place_back() -> None:
