@@ -61,6 +61,10 @@ _FORMS = {
     ),
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS_OF_OUR_AGE = 4_200_000_000
+"""Unix seconds of the year 2103."""
+_EIGHT_HOURS, _ONE_DAY = 28_800_000, 86_400_000
+"""Milliseconds."""
 _ALL_DIGITS = frozenset({"yyyy", "yyyyMM", "yyyyMMdd", "yyyyMMddHHmmss", "epoch-ms", "epoch-s"})
 # How platforms write «no end»; understood in every field, whatever its form.
 _OPEN = frozenset({"", "9999-12-31", "99991231", "99999999", "99999999999999"})
@@ -153,6 +157,9 @@ def _day(name: str, match: re.Match[str], zone: ZoneInfo, what: str) -> date:
         if name == "rfc3339":
             return datetime.fromisoformat(match[1]).astimezone(zone).date()
         if name == "epoch-ms":
+            # Seconds, read as milliseconds, all fall around January 1970, and hardly ever on a midnight of ours.
+            if abs(int(match[1])) < _SECONDS_OF_OUR_AGE and (int(match[1]) + _EIGHT_HOURS) % _ONE_DAY:
+                raise InvalidValue(what=what)
             return (_EPOCH + timedelta(milliseconds=int(match[1]))).astimezone(zone).date()
         if name == "epoch-s":
             return (_EPOCH + timedelta(seconds=int(match[1]))).astimezone(zone).date()

@@ -144,7 +144,7 @@ class Source(Model):
 
 
 class Completeness(Model):
-    """``asked`` data sets, how many of them were ``answered`` (present, stale,
+    """``asked`` data sets, how many of them were ``answered`` (by every source: present, stale,
     empty_confirmed), and the rest by name."""
 
     asked: Count

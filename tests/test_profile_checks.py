@@ -118,7 +118,7 @@ def test_another_code_is_a_serious_conflict() -> None:
 
 def test_fields_that_the_consent_left_out_are_not_compared() -> None:
     firm = changed("registration", uscc=None, name=None, legal_representative=None, former_names=None)
-    assert outcomes(firm, "identity") == []
+    assert outcomes(firm, "identity") == [("unknown", "info")]
 
 
 def test_two_representatives_are_a_conflict() -> None:

@@ -54,6 +54,11 @@ OFFERS = {
 }
 
 
+def test_an_item_names_the_fields_that_the_platform_has_and_the_consent_withholds() -> None:
+    planned = plan(consent(("sh-hrss", "social_insurance", ["month", "persons", "arrears"])), None, OFFERS, FIRST, LAST)
+    assert [i.withheld for i in planned.items] == [frozenset({"kind", "base"})]
+
+
 def test_an_item_holds_the_fields_that_are_both_consented_and_offered() -> None:
     planned = plan(consent(("sh-hrss", "social_insurance", ["month", "persons", "arrears"])), None, OFFERS, FIRST, LAST)
     assert [(i.platform, i.dataset, i.fields) for i in planned.items] == [

@@ -91,7 +91,7 @@ def _assemble(
         "declared": dict(request.declared) or None,
         "requested_at": utc_text(request.requested_at),
         "issued_at": utc_text(issued_at),
-        "completeness": _completeness(plan, sections, request.require),
+        "completeness": _completeness(plan, found, sections, request.require),
         "sections": sections,
         "findings": checked.findings,
         "indicators": indicators(given, numbers, checked.doubtful),
@@ -172,12 +172,17 @@ def _section(
 
 
 def _completeness(
-    plan: Plan, sections: Mapping[str, Mapping[str, Any]], require: frozenset[str] | None
+    plan: Plan,
+    found: Sequence[SourceState],
+    sections: Mapping[str, Mapping[str, Any]],
+    require: frozenset[str] | None,
 ) -> dict[str, Any]:
+    # What one source confirmed, another that did not answer may contradict.
+    silent = {one.gathered.item.dataset: one.reason or one.state.value for one in found if one.state not in ANSWERED}
     missing = {
-        name: section["reason"] or section["state"]
+        name: silent.get(name) or section["reason"] or section["state"]
         for name, section in sections.items()
-        if name in plan.asked and section["state"] not in ANSWERED
+        if name in plan.asked and (name in silent or section["state"] not in ANSWERED)
     }
     return {
         "asked": len(plan.asked),

@@ -173,7 +173,7 @@ def _encumbrance(given: Input) -> Derived | Unknown:
     ):
         answers = given.material.of(dataset)
         rows = [row for row in answers[0].rows if row.get("current") is not False] if answers else []
-        total = sum_of(rows, field) if answers and answers[0].whole else None
+        total = sum_of(rows, field) if answers and answers[0].whole and answers[0].knows("current") else None
         if total is None:
             return missing
         totals.append((total, answers[0].source))
@@ -183,7 +183,7 @@ def _encumbrance(given: Input) -> Derived | Unknown:
 
 def _litigation(given: Input) -> Derived | Unknown:
     courts = given.material.of("judicial")
-    if not courts or not courts[0].whole:
+    if not courts or not courts[0].whole or not courts[0].knows("case_number", "role", "closed"):
         return "完整的司法记录"
     cases = {
         str(row.get("case_number", number))

@@ -180,10 +180,11 @@ def _net_invoices(answer: Answer) -> dict[str, dict[Span, tuple[Decimal, int]]]:
             continue
         direction, month = str(row.get("direction")), month_number(str(row["month"]))
         span, amount, red = (month, month), row.get("amount"), row.get("red_amount")
-        if amount is None or red is None:
+        # Red invoices are given without a sign; a negative figure would add to the sales that it takes from.
+        if amount is None or red is None or (less := Decimal(str(red))) < 0:
             unknown.add((direction, span))
             continue
-        net = Decimal(str(amount)) - Decimal(str(red))
+        net = Decimal(str(amount)) - less
         spans = result.setdefault(direction, {})
         before = spans.get(span)
         spans[span] = (net, number) if before is None else (before[0] + net, before[1])
@@ -214,7 +215,9 @@ def figures(material: Material) -> Figures:
         head("insured_reported", answer, _report_heads(answer, "insured_staff"))
         flow("report", answer, _report_revenue(answer))
     for answer in material.of("tax_returns"):
-        returns = current_returns(answer.rows)
+        # Without these a void return or a corrected one cannot be told from one that counts.
+        told = answer.knows("void", "correction", "filed_on")
+        returns = current_returns(answer.rows) if told else {}
         head("income_tax_persons", answer, _return_heads(returns))
         flow("vat", answer, _return_amounts(returns, "vat", "sales"))
         flow("vat_payable", answer, _return_amounts(returns, "vat", "payable"))

@@ -15,7 +15,14 @@ from gateway.profile.measures import Figures, Flow, Heads, period_text, sum_of
 from schemas.amounts import decimal_text
 
 Values = dict[str, dict[str, Any]]
-Where = Callable[[Row, str], bool]
+
+
+class Where(NamedTuple):
+    """Which records count, given today's date. ``needs``: the fields that decide it; where the consent withholds one
+    of them, the count or total is unknown."""
+
+    test: Callable[[Row, str], bool]
+    needs: tuple[str, ...]
 
 
 def value_of(value: object, unit: str | None, period: str | None, *sources: str) -> dict[str, Any]:
@@ -48,10 +55,10 @@ def _open(row: Row, today: str) -> bool:  # noqa: ARG001
 
 
 def _open_kind(kind: str) -> Where:
-    def where(row: Row, today: str) -> bool:
+    def test(row: Row, today: str) -> bool:
         return row.get("kind") == kind and _open(row, today)
 
-    return where
+    return Where(test, ("kind", "closed"))
 
 
 def _unsettled(row: Row, today: str) -> bool:  # noqa: ARG001
@@ -60,6 +67,16 @@ def _unsettled(row: Row, today: str) -> bool:  # noqa: ARG001
 
 def _active(row: Row, today: str) -> bool:  # noqa: ARG001
     return row.get("state", "active") == "active"
+
+
+CURRENT = Where(_current, ("current",))
+LISTED = Where(_listed, ("removed_on",))
+VALID = Where(_valid, ("valid_to",))
+BLACK = Where(_black, ("kind", "removed_on"))
+RED = Where(_red, ("kind", "removed_on"))
+OPEN = Where(_open, ("closed",))
+UNSETTLED = Where(_unsettled, ("state",))
+ACTIVE = Where(_active, ("state",))
 
 
 class Count(NamedTuple):
@@ -94,7 +111,7 @@ RULES: Mapping[str, tuple[Count | Total | Latest | Single, ...]] = {
     "registration": (Single("state"), Single("established"), Single("registered_capital", "元")),
     "shareholders": (Count("count"), Total("subscribed_total", "subscribed"), Total("paid_in_total", "paid_in")),
     "key_persons": (Count("count"),),
-    "abnormal_list": (Count("listed_now", _listed),),
+    "abnormal_list": (Count("listed_now", LISTED),),
     "annual_report": (
         Latest("staff", "staff", "year", "人"),
         Latest("revenue", "revenue", "year"),
@@ -104,36 +121,36 @@ RULES: Mapping[str, tuple[Count | Total | Latest | Single, ...]] = {
     ),
     "provident_fund": (Latest("amount_latest", "amount", "month"), Latest("paid_up_to", "paid_up_to", "month", None)),
     "real_estate": (
-        Count("count", _current),
-        Total("area_total", "area", _current, "m2"),
-        Total("assessed_total", "assessed_value", _current),
+        Count("count", CURRENT),
+        Total("area_total", "area", CURRENT, "m2"),
+        Total("assessed_total", "assessed_value", CURRENT),
     ),
-    "mortgages": (Count("current", _current), Total("secured_total", "secured_amount", _current)),
-    "seizures": (Count("current", _current),),
+    "mortgages": (Count("current", CURRENT), Total("secured_total", "secured_amount", CURRENT)),
+    "seizures": (Count("current", CURRENT),),
     "tax_credit": (Latest("grade", "grade", "year", None),),
     "tax_arrears": (Count("count"), Total("amount_total", "amount")),
     "judicial": (
         Count("enforcement_open", _open_kind("enforcement")),
         Count("dishonest_open", _open_kind("dishonest_debtor")),
         Count("judgment_open", _open_kind("judgment")),
-        Total("amount_open", "amount", _open),
+        Total("amount_open", "amount", OPEN),
     ),
-    "permits": (Count("valid", _valid),),
+    "permits": (Count("valid", VALID),),
     "penalties": (Count("count"), Total("fines_total", "fine")),
-    "credit_lists": (Count("black", _black), Count("red", _red)),
+    "credit_lists": (Count("black", BLACK), Count("red", RED)),
     "receivables": (
-        Count("unsettled", _unsettled),
-        Total("amount_unsettled", "amount", _unsettled),
-        Total("outstanding_total", "outstanding", _unsettled),
+        Count("unsettled", UNSETTLED),
+        Total("amount_unsettled", "amount", UNSETTLED),
+        Total("outstanding_total", "outstanding", UNSETTLED),
     ),
     "vouchers": (Count("count"), Total("amount_total", "amount")),
     "core_trade": (Latest("outstanding_latest", "outstanding", "month"), Latest("overdue_latest", "overdue", "month")),
     "guarantees": (
-        Count("active", _active),
-        Total("outstanding_total", "outstanding", _active),
+        Count("active", ACTIVE),
+        Total("outstanding_total", "outstanding", ACTIVE),
         Total("compensated_total", "compensated"),
     ),
-    "honours": (Count("valid", _valid),),
+    "honours": (Count("valid", VALID),),
     "policy_support": (Count("count"),),
     "bank_internal": (
         Latest("credit_outstanding", "credit_outstanding", "month"),
@@ -172,9 +189,9 @@ def _by_rules(answer: Answer, today: str) -> Values:
             if found is not None:
                 row, number = found
                 values[rule.name] = value_of(row[rule.field], rule.unit, str(row[rule.by]), answer.ref(number))
-        elif answer.whole:
+        elif answer.whole and (rule.where is None or answer.knows(*rule.where.needs)):
             if rule.where is not None and rule.where not in selected:
-                selected[rule.where] = [row for row in answer.rows if rule.where(row, today)]
+                selected[rule.where] = [row for row in answer.rows if rule.where.test(row, today)]
             rows = selected[rule.where]
             if isinstance(rule, Count):
                 values[rule.name] = value_of(len(rows), None, None, answer.source)

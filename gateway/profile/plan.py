@@ -18,6 +18,8 @@ class Item:
     platform: str
     dataset: str
     fields: frozenset[str]
+    withheld: frozenset[str] = frozenset()
+    """Fields that the platform has and the consent does not cover: what they say is unknown, never «no»."""
 
     @property
     def source(self) -> str:
@@ -65,9 +67,9 @@ def plan(
             absent[name] = (State.OUT_OF_SCOPE, "consent_out_of_scope")
             continue
         found = [
-            Item(platform, name, fields)
+            Item(platform, name, fields, offered - consented)
             for platform, consented in sorted(covered[name].items())
-            if (fields := offers.get(platform, {}).get(name, frozenset()) & consented)
+            if (fields := (offered := offers.get(platform, {}).get(name, frozenset())) & consented)
         ]
         items += found
         if not found:

@@ -43,7 +43,14 @@ def check(material: Material, policy: CheckPolicy) -> list[Dict]:
     found += _parties(material)
     found += _representative(material, first, policy)
     found += [_address(first, other) for other in others if "address" in first.rows[0] and "address" in other.rows[0]]
-    return [one for one in found if one is not None]
+    return [one for one in found if one is not None] or [
+        unknown(
+            "identity",
+            ["registration"],
+            "授权未覆盖代码与名称，身份未能核对。",
+            "The consent covers neither code nor name: identity was not checked.",
+        )
+    ]
 
 
 def _code(material: Material, answer: Answer) -> Dict | None:
@@ -68,6 +75,16 @@ def _name(material: Material, answer: Answer) -> Dict | None:
     if name is None:
         return None
     match = compare_names(material.name, str(name), material.former)
+    if match is NameMatch.DIFFERENT and not answer.knows("former_names"):
+        return finding(
+            "identity",
+            NOT_COMPARABLE,
+            WARNING,
+            ["registration"],
+            [stated(answer.ref(0), name), stated("declared/name", material.name)],
+            "所用名称不是登记名称；授权未覆盖曾用名，无法判断是否为曾用名。",
+            "The name given is not the registered one; the consent does not cover former names, so it may be one.",
+        )
     outcome, severity, zh, en = {
         NameMatch.SAME: (CONSISTENT, INFO, "企业名称相符。", "The name agrees."),
         NameMatch.FORMER: (

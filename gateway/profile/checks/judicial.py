@@ -22,6 +22,11 @@ def check(material: Material) -> list[Dict]:
     return [_dishonest(material), _declared(material)]
 
 
+def _telling(answers: tuple[Answer, ...], *fields: str) -> tuple[Answer, ...]:
+    """The sources that can tell: one whose fields the consent withholds neither accuses nor clears."""
+    return tuple(answer for answer in answers if answer.knows(*fields))
+
+
 def _court_hits(answers: tuple[Answer, ...]) -> list[str]:
     return [
         answer.ref(number)
@@ -51,7 +56,8 @@ def _side(answers: tuple[Answer, ...], hits: list[str], dataset: str) -> list[Di
 
 
 def _dishonest(material: Material) -> Dict:
-    court, lists = material.of("judicial"), material.of("credit_lists")
+    courts, all_lists = material.of("judicial"), material.of("credit_lists")
+    court, lists = _telling(courts, "kind", "closed"), _telling(all_lists, "kind", "name", "removed_on")
     in_court, on_list = _court_hits(court), _list_hits(lists, material.today.isoformat())
     values = _side(court, in_court, "judicial") + _side(lists, on_list, "credit_lists")
     hits = in_court + on_list
@@ -73,6 +79,7 @@ def _dishonest(material: Material) -> Dict:
             taken=taken,
         )
     known = bool(court) and bool(lists) and all(a.whole for a in (*court, *lists))
+    known = known and (court, lists) == (courts, all_lists)
     if hits and court and lists:
         return finding(
             "judicial",
@@ -118,7 +125,8 @@ def _dishonest(material: Material) -> Dict:
 
 
 def _declared(material: Material) -> Dict:
-    court = material.of("judicial")
+    courts = material.of("judicial")
+    court = _telling(courts, "kind", "case_number", "role", "closed")
     declared = material.declared.get("judicial_cases")
     cases = {
         str(row.get("case_number", answer.ref(number)))
@@ -158,7 +166,7 @@ def _declared(material: Material) -> Dict:
             "The court knows of more open enforcement cases than the enterprise declared.",
             court_rules,
         )
-    if not all(answer.whole for answer in court):
+    if court != courts or not all(answer.whole for answer in court):
         return result(
             UNKNOWN, INFO, "法院记录不完整，不能得出结论。", "The court's records are incomplete: no conclusion."
         )

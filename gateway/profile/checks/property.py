@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
+from connectors.base import Row
 from gateway.profile.checks.base import (
     CONFLICT,
     CONSISTENT,
@@ -22,15 +23,22 @@ from gateway.profile.measures import sum_of
 from gateway.profile.policy import CheckPolicy
 from schemas.identifiers import NameMatch, compare_names
 
+_WITHHELD = (
+    "授权未覆盖是否现势，无法区分现行与历史记录。",
+    "The consent does not cover which records are current: they cannot be told from history.",
+)
 _CO_OWNERS = re.compile("[、,，;；]")
 
 
 def secured_totals(material: Material) -> list[tuple[Answer, Decimal | None]]:
-    """Per mortgage source the secured claims that stand, in 元; None where a standing mortgage gives no amount."""
-    return [
-        (answer, sum_of([row for row in answer.rows if row.get("current") is not False], "secured_amount"))
-        for answer in material.of("mortgages")
-    ]
+    """Per mortgage source the secured claims that stand, in 元; None where a standing mortgage gives no amount, or
+    where the consent withholds which ones stand."""
+    return [(answer, sum_of(_standing(answer), "secured_amount")) for answer in material.of("mortgages")]
+
+
+def _standing(answer: Answer) -> list[Row]:
+    """The mortgages that stand. One without any figure stands for what cannot be told."""
+    return [row for row in answer.rows if row.get("current") is not False] if answer.knows("current") else [{}]
 
 
 def check(
@@ -62,6 +70,8 @@ def _no_source(section: str, zh: str, en: str, material: Material | None = None)
 
 
 def _owner(material: Material, answer: Answer) -> Dict:
+    if not answer.knows("current"):
+        return unknown("property", ["real_estate"], *_WITHHELD)
     unnamed = 0
     names: dict[str, bool] = {}
     for number, row in enumerate(answer.rows):
@@ -137,7 +147,7 @@ def _mortgage(
     stated_amount = Decimal(str(declared))
     at_least = total
     if at_least is None:
-        standing = [row for row in answer.rows if row.get("current") is not False and "secured_amount" in row]
+        standing = [row for row in _standing(answer) if "secured_amount" in row]
         at_least = sum_of(standing, "secured_amount") or Decimal(0)
     if at_least > stated_amount * (1 + policy.mortgage_tolerance):
         return result(
@@ -165,6 +175,8 @@ def _mortgage(
 
 
 def _seizure(material: Material, answer: Answer) -> Dict:
+    if not (answer.knows("current") or answer.knows("seized_to")):
+        return unknown("property", ["seizures"], *_WITHHELD)
     today = material.today.isoformat()
     for number, row in enumerate(answer.rows):
         ended = "seized_to" in row and str(row["seized_to"]) < today

@@ -113,7 +113,10 @@ def _capital(material: Material, policy: CheckPolicy) -> list[Pair]:
 def _secured(material: Material, policy: CheckPolicy) -> list[Pair]:
     """One pair per mortgage source: a real-estate unit whose amounts are 10^4 apart, else the first one."""
     pairs: list[Pair] = []
+    estates = [estate for estate in material.of("real_estate")[:1] if estate.knows("current")]
     for answer in material.of("mortgages"):
+        if not answer.knows("current"):
+            continue
         claims: dict[str, tuple[Decimal, int]] = {}
         for number, row in enumerate(answer.rows):
             if row.get("current") is not False and "secured_amount" in row and "unit_number" in row:
@@ -127,7 +130,7 @@ def _secured(material: Material, policy: CheckPolicy) -> list[Pair]:
                 policy.secured_low,
                 policy.secured_high,
             )
-            for estate in material.of("real_estate")[:1]
+            for estate in estates
             for number, row in enumerate(estate.rows)
             if (unit := str(row.get("unit_number"))) in claims
             and "assessed_value" in row
