@@ -150,6 +150,11 @@ class IssueProfile(Command[Issued]):
         return After(issued)
 
 
+def access_refused(actor: str, code: str, operation: str, consent_id: str | None) -> "RecordEvent":
+    """Somebody asked for what is not theirs; ``consent_id`` only where the object exists and hangs on that consent."""
+    return RecordEvent("access.refused", actor, consent_id, None, {"code": code, "operation": operation})
+
+
 @dataclass(frozen=True, slots=True)
 class RecordEvent(Command[int]):
     """Append one event of schemas.events that changes nothing else; answers with its index.

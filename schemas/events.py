@@ -138,7 +138,7 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
             EventType(
                 "access.refused",
                 "拒绝访问",
-                "A caller was refused before any consent was looked at",
+                "A lender reached for a consent or profile that is not its own, or that does not exist",
                 {"code": "the error's code", "operation": "what was tried, by name"},
             ),
         )

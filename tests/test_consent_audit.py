@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from consent import evidence as evidence_module
 from consent import sealing
@@ -13,8 +14,9 @@ from consent.audit import Flaw
 from consent.consents import ChangeConsent, GrantConsent, document_of
 from consent.permits import CloseFailed
 from consent.profiles import IssueProfile, Outcome, SealedSource
+from gateway.cli.main import app
 from schemas.consent import ConsentState
-from schemas.errors import ConsentRevoked, XinqiaoError
+from schemas.errors import ConfigurationError, ConsentRevoked, XinqiaoError
 from tests.consent_world import LENDER, Clock, ask, grant, world
 
 OUTCOMES = (Outcome("sh-hrss", "social_insurance", "present", None, "0" * 64),)
@@ -143,3 +145,10 @@ async def test_swapped_payloads_and_keys_open_nothing(tmp_path: Path, monkeypatc
         with pytest.raises(XinqiaoError):
             await evidence.profile("f1")
         assert Flaw("sealed", "f1.1/profile", "payload") in await evidence.audit()
+
+
+@pytest.mark.parametrize("command", [["verify"], ["export", "out"]])
+def test_a_folder_without_a_log_does_not_pass_for_an_intact_one(tmp_path: Path, command: list[str]) -> None:
+    done = CliRunner().invoke(app, ["--data", str(tmp_path / "none"), "log", *command])
+    assert isinstance(done.exception, ConfigurationError)
+    assert list(tmp_path.iterdir()) == []

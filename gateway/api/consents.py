@@ -4,6 +4,7 @@ from aiohttp import web
 from pydantic import Field
 
 from consent.consents import ChangeConsent, GrantConsent
+from consent.profiles import access_refused
 from gateway.api.routing import LENDER, Handler, Route, answer, parse_body
 from gateway.services import SERVICES
 from schemas.base import Model, ShortText
@@ -30,6 +31,7 @@ async def register(request: web.Request) -> web.Response:
     grant = await parse_body(request, ConsentGrant)
     lender = request[LENDER]
     if grant.grantee != lender:
+        await _note_refusal(request, Forbidden.code, None)
         raise Forbidden(at="grantee", mend="the grantee is the lender that registers the consent")
     consent = await request.app[SERVICES].evidence.submit(GrantConsent(grant, actor=lender))
     response = answer(consent, 201)
@@ -45,8 +47,16 @@ async def find(request: web.Request) -> web.Response:
 async def _own(request: web.Request) -> Consent:
     consent = await request.app[SERVICES].evidence.consent(request.match_info["id"])
     if consent is None or consent.grantee != request[LENDER]:
+        # Noted for an id that does not exist too: the time an answer takes must not tell the two apart.
+        await _note_refusal(request, ConsentMissing.code, consent.id if consent else None)
         raise ConsentMissing
     return consent
+
+
+async def _note_refusal(request: web.Request, code: str, consent_id: str | None) -> None:
+    resource = request.match_info.route.resource
+    operation = f"{request.method} {resource.canonical if resource else ''}"
+    await request.app[SERVICES].evidence.submit(access_refused(request[LENDER], code, operation, consent_id))
 
 
 async def show(request: web.Request) -> web.Response:
@@ -68,7 +78,7 @@ def _change(to: ConsentState) -> Handler:
     return change
 
 
-_ID_ERRORS = (404,)
+_ID_ERRORS = (404, 503)
 _TAG = "consents"
 ROUTES = [
     Route(

@@ -16,9 +16,9 @@ from consent.log.note import NoteError, Vkey, open_checkpoint
 from consent.log.tiles import TileError, export
 from consent.log.verify import main as verify_main
 from consent.reads import LogEntry, LogSource
-from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say, write
-from gateway.services import Services
-from schemas.errors import InvalidRequest, LogBroken
+from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say, settings, write
+from gateway.services import Services, database_path
+from schemas.errors import ConfigurationError, InvalidRequest, LogBroken
 
 app = typer.Typer(help="证据日志 The evidence log.", no_args_is_help=True)
 
@@ -32,6 +32,12 @@ def _write(source: LogSource, folder: Path) -> None:
         raise InvalidRequest(at="folder", mend="the folder cannot be written") from None
 
 
+def _recorded() -> None:
+    """A log that was never started, or whose file is gone, must not pass for an intact one."""
+    if not database_path(settings()).exists():
+        raise ConfigurationError(at="data", mend="there is no log in this folder")
+
+
 async def write_export(services: Services, folder: Path) -> None:
     await asyncio.to_thread(_write, services.evidence.log_source(), folder)
 
@@ -39,6 +45,7 @@ async def write_export(services: Services, folder: Path) -> None:
 @app.command("export")
 def export_(folder: Path) -> None:
     """导出 Write checkpoint, tiles, entry bundles and key to FOLDER (C2SP tlog-tiles)."""
+    _recorded()
     run(lambda services: write_export(services, folder))
     say(f"已导出 exported: {folder}")
 
@@ -58,6 +65,7 @@ def verify(
     options += ["--json"] if as_json else []
     if folder is not None:
         raise typer.Exit(verify_main([str(folder), *options]))
+    _recorded()
     with tempfile.TemporaryDirectory() as temporary:
         exported = Path(temporary) / "log"
 

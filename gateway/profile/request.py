@@ -17,7 +17,7 @@ from pydantic import Field, StringConstraints
 from connectors.base import Subject
 from consent.permits import CloseFailed, OpenPermit, Permit
 from consent.policy import PermitItem
-from consent.profiles import Issued, IssueProfile, Outcome, RecordEvent, SealedSource, profile_entry
+from consent.profiles import Issued, IssueProfile, Outcome, RecordEvent, SealedSource, access_refused, profile_entry
 from gateway.profile.assemble import Request, assemble
 from gateway.profile.collect import Gathered, collect
 from gateway.profile.plan import Plan, plan
@@ -106,7 +106,7 @@ async def request_profile(
         return await read_profile(services, permit.replay, lender)
     assert planned is not None  # noqa: S101 - without a consent the permit was refused
     try:
-        return await _fetch_and_issue(services, ask, planned, permit, profile_id, uscc, wait)
+        return await _fetch_and_issue(services, ask, planned, permit, profile_id, wait)
     except BaseException as error:
         code = error.code if isinstance(error, XinqiaoError) else "internal_error"
         await _close(services, permit, code)
@@ -119,11 +119,11 @@ async def _fetch_and_issue(
     planned: Plan,
     permit: Permit,
     profile_id: str,
-    uscc: str,
     wait: int | None,
 ) -> IssuedProfile:
     evidence = services.evidence
-    subject = Subject(uscc, ask.subject.name)
+    # The name that was agreed: the one in the request may hold blanks and marks that the comparison overlooks.
+    subject = Subject(permit.consent.subject.uscc, permit.consent.subject.name)
     seconds = services.settings.limits.deadline_seconds
     deadline = asyncio.get_running_loop().time() + (min(seconds, wait) if wait else seconds)
     guard = evidence.guard(permit)
@@ -200,6 +200,9 @@ async def read_profile(services: Services, profile_id: str, lender: str | None) 
     evidence = services.evidence
     held = await evidence.profile(profile_id)
     if held is None or (lender is not None and held.lender != lender):
+        if lender is not None:
+            about = held.consent_id if held else None
+            await evidence.submit(access_refused(lender, NotFound.code, "read profile", about))
         raise NotFound(what="profile")
     await evidence.submit(
         RecordEvent(
