@@ -12,13 +12,13 @@ from connectors.engine_rules import Judge, Tree, Verdict
 from connectors.ports import Guard
 from connectors.resilience import Gate, RetryBudget, RetryPolicy, attempts
 from connectors.signing.base import Moment, Signer
-from connectors.wire import WireReply, WireRequest
+from connectors.wire import Leave, WireReply, WireRequest
 from schemas.errors import DeadlineExceeded, UpstreamDenied
 
 
 class Transport(Protocol):
-    async def send(self, request: WireRequest, *, timeout: float) -> WireReply:  # noqa: ASYNC109
-        """Send once; raises schemas.errors.UpstreamError."""
+    async def send(self, request: WireRequest, *, timeout: float, leave: Leave) -> WireReply:  # noqa: ASYNC109
+        """Send once; raises schemas.errors.UpstreamError, and what ``leave`` raises right before the first byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,8 @@ class Caller:
             # Last, so that no wait lies between this leave and the send.
             await self._guard.may_send()
             self._progress.calls += 1
-            return await self._line.transport.send(request, timeout=min(self._line.timeout, left))
+            timeout = min(self._line.timeout, left)
+            return await self._line.transport.send(request, timeout=timeout, leave=self._guard.may_send)
 
 
 class _Refused(Exception):

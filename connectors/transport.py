@@ -21,7 +21,7 @@ from yarl import URL
 
 from connectors.addresses import is_public
 from connectors.inflate import inflater
-from connectors.wire import WireReply, WireRequest
+from connectors.wire import Leave, WireReply, WireRequest
 from schemas.errors import (
     ConfigurationError,
     ConnectorFault,
@@ -102,24 +102,32 @@ class AioTransport:
             socket_factory=_public_socket if guarded else None,
         )
 
-    async def send(self, request: WireRequest, *, timeout: float) -> WireReply:  # noqa: ASYNC109 - the seam's contract
+    async def send(
+        self,
+        request: WireRequest,
+        *,
+        timeout: float,  # noqa: ASYNC109 - the seam's contract
+        leave: Leave | None = None,
+    ) -> WireReply:
         """Send once and read the whole reply, within ``timeout`` seconds. Never follows, never repeats.
 
-        Raises schemas.errors.UpstreamError: one of the transport's own (connect, timeout, truncated, tls, redirect,
-        address refused, oversize, protocol), or ConnectorFault when the request itself cannot be sent.
+        ``leave`` is asked once more when the connection stands, right before the first byte: waiting for a connection
+        may take longer than a lease lasts. Raises what it raises, and schemas.errors.UpstreamError: one of the
+        transport's own (connect, timeout, truncated, tls, redirect, address refused, oversize, protocol), or
+        ConnectorFault when the request itself cannot be sent.
         """
         if timeout <= 0:
             raise UpstreamTimeout
         try:
             async with asyncio.timeout(timeout):
-                return await self._exchange(request)
+                return await self._exchange(request, leave)
         except UpstreamError:
             raise
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as err:
             # `from None`: the texts of these carry URLs and, with them, signatures.
             raise _translated(err) from None
 
-    async def _exchange(self, request: WireRequest) -> WireReply:
+    async def _exchange(self, request: WireRequest, leave: Leave | None) -> WireReply:
         url = request.url
         end = url.find("/", 8)
         name = url if end < 0 else url[:end]
@@ -141,6 +149,8 @@ class AioTransport:
                 max_field_size=self._max_header_field,
                 max_headers=self._max_headers,
             )
+            if leave is not None:
+                await leave()
             protocol.transport.write(head + request.body)
             reply = await self._reply(protocol)
         except BaseException:

@@ -32,6 +32,9 @@ class WireReply:
     body: bytes
 
 
+Leave = Callable[[], Awaitable[None]]
+"""Returns when the first byte may leave now; raises when it may not."""
+
 Send = Callable[[WireRequest], Awaitable[WireReply]]
 """One guarded send: the engine gives it to signers that must fetch a token first."""
 

@@ -12,7 +12,7 @@ from connectors.base import Progress, Query, Reply, Subject
 from connectors.engine import DeclarativeConnector
 from connectors.manifest import Loaded, load
 from connectors.ports import Guard, OpenGuard
-from connectors.wire import WireReply, WireRequest
+from connectors.wire import Leave, WireReply, WireRequest
 from schemas.errors import ConsentRevoked
 from schemas.identifiers import organisation_code_check, uscc_check
 
@@ -92,7 +92,8 @@ class Scripted:
     requests: list[WireRequest] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
 
-    async def send(self, request: WireRequest, *, timeout: float) -> WireReply:  # noqa: ASYNC109
+    async def send(self, request: WireRequest, *, timeout: float, leave: Leave) -> WireReply:  # noqa: ASYNC109
+        await leave()
         self.requests.append(request)
         self.timeouts.append(timeout)
         answer = self.by(request) if self.by else self.replies.pop(0)

@@ -49,10 +49,18 @@ async def test_an_answer_that_may_not_be_kept_on_arrival_is_not_read(tmp_path: P
         await fetch(connector(bureau(tmp_path), script), guard=Watch(keep=1))
 
 
+async def test_no_byte_leaves_when_the_guard_says_no_while_a_connection_was_waited_for(tmp_path: Path) -> None:
+    script = Scripted([body([row()])])
+    with pytest.raises(ConsentRevoked):
+        await fetch(connector(bureau(tmp_path), script), guard=Watch(send=2))
+    assert script.requests == []
+
+
 async def test_the_guard_is_asked_before_every_send_and_on_every_arrival(tmp_path: Path) -> None:
     guard, script = Watch(), Scripted([BUSY, UpstreamTimeout(), body([row()])])
     await fetch(connector(bureau(tmp_path), script), guard=guard)
-    assert guard.asked == ["send", "keep", "send", "send", "keep"]
+    # Before a connection is sought and before the first byte on it.
+    assert guard.asked == ["send", "send", "keep", "send", "send", "send", "send", "keep"]
 
 
 async def test_a_retry_is_signed_afresh_with_a_new_nonce(tmp_path: Path) -> None:
@@ -153,7 +161,7 @@ async def test_a_refused_token_is_renewed_once_and_the_call_made_again(tmp_path:
     assert reply.found is Found.FOUND
     assert tokens == ["t1", "t2"]
     assert progress == Progress(attempts=2, calls=4)
-    assert guard.asked.count("send") == 4
+    assert guard.asked.count("send") == 2 * 4
 
 
 async def test_a_second_refusal_is_final(tmp_path: Path) -> None:

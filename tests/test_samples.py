@@ -12,7 +12,7 @@ from connectors.base import Found, Progress, Query, Reply, Subject
 from connectors.engine import DeclarativeConnector
 from connectors.manifest import load
 from connectors.ports import OpenGuard
-from connectors.wire import WireReply, WireRequest
+from connectors.wire import Leave, WireReply, WireRequest
 from schemas.base import Day, Month, ShortText, SquareMetres, Uscc, Yuan
 from schemas.errors import InvalidIdentifier
 from schemas.identifiers import is_uscc, parse_registration_number
@@ -80,7 +80,7 @@ class OneReply:
     def __init__(self, file: str) -> None:
         self._body = (SAMPLES / file).read_bytes()
 
-    async def send(self, request: WireRequest, *, timeout: float) -> WireReply:  # noqa: ASYNC109
+    async def send(self, request: WireRequest, *, timeout: float, leave: Leave) -> WireReply:  # noqa: ASYNC109
         return WireReply(200, {"content-type": "application/json"}, self._body)
 
 

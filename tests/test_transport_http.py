@@ -13,7 +13,7 @@ import pytest
 
 from connectors.transport import AioTransport, default_ssl_context
 from connectors.wire import WireRequest
-from schemas.errors import ConfigurationError, ConnectorFault, UpstreamTimeout, UpstreamTls
+from schemas.errors import ConfigurationError, ConnectorFault, ConsentRevoked, UpstreamTimeout, UpstreamTls
 from tests.certificates import Authority
 from tests.hostile import Peer, hostile, message, raw, reply
 
@@ -192,6 +192,29 @@ async def test_a_cancelled_send_hangs_up_and_gives_its_place_back() -> None:
             await transport.send(WireRequest("GET", server.url, {}, b""), timeout=0.1)
         await transport.close()
     assert len(server.requests) == 2
+
+
+async def test_leave_is_asked_again_when_the_connection_stands_and_nothing_is_sent_without_it() -> None:
+    async with hostile(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n1", then="hang")) as server:
+        transport = AioTransport(allowed_private=[server.origin], per_host=1)
+        request = WireRequest("GET", server.url, {}, b"")
+        revoked = asyncio.Event()
+
+        async def leave() -> None:
+            if revoked.is_set():
+                raise ConsentRevoked
+
+        first = asyncio.create_task(transport.send(request, timeout=5, leave=leave))
+        await server.heard.wait()
+        second = asyncio.create_task(transport.send(request, timeout=5, leave=leave))
+        await asyncio.sleep(0)  # it waits for the one connection there is
+        revoked.set()
+        first.cancel()
+        with pytest.raises(ConsentRevoked):
+            await second
+        await transport.close()
+        await server.ended.wait()
+    assert len(server.requests) == 1
 
 
 # --- TLS -------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from connectors.base import Found, Progress, Query, Subject
 from connectors.engine import DeclarativeConnector
 from connectors.manifest import Loaded, load
 from connectors.ports import OpenGuard
-from connectors.wire import WireReply, WireRequest
+from connectors.wire import Leave, WireReply, WireRequest
 from schemas.base import Json, Model, Month, Name, ShortText, Time
 from schemas.errors import ConfigurationError, UpstreamError, XinqiaoError
 from schemas.records import CATALOGUE, DataSet
@@ -94,7 +94,13 @@ class _Replay:
         self._folder = folder
         self.left = list(exchanges)
 
-    async def send(self, request: WireRequest, *, timeout: float) -> WireReply:  # noqa: ASYNC109, ARG002
+    async def send(
+        self,
+        request: WireRequest,
+        *,
+        timeout: float,  # noqa: ASYNC109, ARG002
+        leave: Leave,  # noqa: ARG002
+    ) -> WireReply:
         why = "no exchange is left"
         for exchange in self.left:
             differences = list(_differences(exchange.request, request))
