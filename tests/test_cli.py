@@ -10,7 +10,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -82,11 +81,16 @@ def started(*arguments: str, cwd: Path) -> tuple["subprocess.Popen[bytes]", str]
     process = subprocess.Popen([XINQIAO, *arguments], stderr=subprocess.PIPE, cwd=cwd, env=environment)
     assert process.stderr is not None
     said = b""
-    end = time.monotonic() + 60
-    while not (match := re.search(rb"http://[0-9.:]+", said)) or not said.endswith(b"\n"):
-        assert process.poll() is None, said
-        assert select.select([process.stderr], [], [], max(0, end - time.monotonic()))[0], said
-        said += os.read(process.stderr.fileno(), 4096)
+    try:
+        # Generous, because a machine may be busy: only a command that never says it is missed.
+        while not (match := re.search(rb"http://[0-9.:]+", said)) or not said.endswith(b"\n"):
+            assert process.poll() is None, said
+            assert select.select([process.stderr], [], [], 120)[0], said
+            said += os.read(process.stderr.fileno(), 4096)
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
     return process, match[0].decode()
 
 
