@@ -90,7 +90,7 @@ class Evidence:
         return self._leases.guard(permit)
 
     async def consent(self, consent_id: str) -> Consent | None:
-        return await self._read(reads.consent, consent_id, self._clock())
+        return self._point(reads.consent, consent_id)
 
     async def consents_of(self, lender: str | None) -> list[Consent]:
         """All consents given to a lender (None: to any), oldest first."""
@@ -141,9 +141,12 @@ class Evidence:
         return LogSource(self._database.readers, [self.vkey])
 
     def _standing(self, consent_id: str) -> str | None:
+        return self._point(reads.consent_standing, consent_id)
+
+    def _point(self, read: Callable[[sqlite3.Connection, str, datetime], R], consent_id: str) -> R:
         # In the event loop's own thread: a hop to another one would let a lease lapse while its answer waits here.
         try:
-            return reads.consent_standing(self._database.points, consent_id, self._clock())
+            return read(self._database.points, consent_id, self._clock())
         except (sqlite3.Error, OSError):
             raise StorageUnavailable(retry_after=5) from None
 

@@ -1,8 +1,8 @@
 """The stored keys of subjects, as a transaction or a read needs them."""
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, insert, select
 
-from consent.storage import execute_many
+from consent.storage import among, execute_many, fetch, listed
 from consent.tables import subject_keys
 from consent.vault import EPOCH, RetentionClass, SubjectKey, Vault
 
@@ -12,7 +12,7 @@ _SUBJECT_KEYS = select(
     subject_keys.c.version,
     subject_keys.c.epoch,
     subject_keys.c.wrapped,
-).where(subject_keys.c.subject.in_(bindparam("subjects", expanding=True)))
+).where(among(subject_keys.c.subject, "subjects"))
 ADD_SUBJECT_KEY = insert(subject_keys)
 
 
@@ -48,7 +48,7 @@ class KeySet:
                 missing.append(subject)
         if not missing:
             return
-        for subject, retention, version, epoch, wrapped in connection.execute(_SUBJECT_KEYS, {"subjects": missing}):
+        for subject, retention, version, epoch, wrapped in fetch(connection, _SUBJECT_KEYS, subjects=listed(missing)):
             kind = RetentionClass(retention)
             self._keys[subject][kind] = self._vault.unwrap(subject, kind, version, epoch, wrapped)
         for subject in missing:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from consent.log.merkle import EMPTY_ROOT, CompactRange, Growth, ProofError, leaf_hash, root_of
 from consent.log.note import Checkpoint, NoteError, Vkey, open_checkpoint, sign_checkpoint
-from consent.storage import execute_many
+from consent.storage import execute_many, fetch
 from consent.tables import log_entries, log_head, log_tiles
 from schemas.base import Json
 from schemas.errors import LogBroken
@@ -25,7 +25,7 @@ TILE = 256
 _HEAD = select(log_head.c.origin, log_head.c.size, log_head.c.root, log_head.c.range, log_head.c.checkpoint)
 _ADD_ENTRY = insert(log_entries)
 _ADD_TILE = insert(log_tiles)
-_SET_HEAD = update(log_head).where(log_head.c.one == 1)
+_SET_HEAD = update(log_head).values({name: bindparam(name) for name in ("size", "root", "range", "checkpoint")})
 _LEAVES = (
     select(log_entries.c.leaf)
     .where(log_entries.c.position >= bindparam("start"), log_entries.c.position < bindparam("stop"))
@@ -79,11 +79,11 @@ def root_at(connection: Connection, size: int) -> bytes:
     return CompactRange(size, tuple(hashes)).root()
 
 
-def _head_row(connection: Connection) -> Row[Any, Any, Any, Any, Any]:
-    row = connection.execute(_HEAD).one_or_none()
-    if row is None:
+def _head_row(connection: Connection) -> Any:
+    rows = fetch(connection, _HEAD)
+    if not rows:
         raise LogBroken(at="head")
-    return row
+    return rows[0]
 
 
 def read_head(connection: Connection) -> Head:
@@ -204,9 +204,10 @@ class Page:
         execute_many(self._connection, _ADD_ENTRY, self._rows)
         self._write_tiles()
         checkpoint = self._ledger.sign(growth.size, growth.root)
-        self._connection.execute(
+        execute_many(
+            self._connection,
             _SET_HEAD,
-            {"size": growth.size, "root": growth.root, "range": growth.range.to_bytes(), "checkpoint": checkpoint},
+            [{"size": growth.size, "root": growth.root, "range": growth.range.to_bytes(), "checkpoint": checkpoint}],
         )
         return Head(growth.size, growth.root, checkpoint), growth
 

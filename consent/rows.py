@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from consent.policy import Terms, View
-from consent.storage import execute_many
+from consent.storage import among, execute_many, fetch, listed
 from consent.tables import consents, idempotency, permits
 from schemas.base import utc_text
 from schemas.consent import ConsentGrant, ConsentState
@@ -63,7 +63,7 @@ CONSENT_ROWS = select(
     consents.c.version,
     consents.c.uses,
 )
-_CONSENTS = CONSENT_ROWS.where(consents.c.id.in_(bindparam("ids", expanding=True)))
+_CONSENTS = CONSENT_ROWS.where(among(consents.c.id, "ids"))
 _RECENT = select(func.count()).where(permits.c.consent_id == bindparam("id"), permits.c.granted_at > bindparam("since"))
 _ADD_CONSENT = insert(consents)
 _CHANGE_CONSENT = (
@@ -85,7 +85,7 @@ class ConsentSet:
         """Read what was wanted and answer with all of it."""
         if not self._wanted:
             return []
-        for row in connection.execute(_CONSENTS, {"ids": list(self._wanted)}):
+        for row in fetch(connection, _CONSENTS, ids=listed(self._wanted)):
             held = ConsentRow.read(row)
             if frequency := held.terms.grant.frequency:
                 since = utc_text(now - timedelta(days=frequency.days))
@@ -180,7 +180,7 @@ _PERMIT_COLUMNS = (
     "revision",
 )
 _PERMIT_ROWS = select(*(permits.c[name] for name in _PERMIT_COLUMNS))
-_PERMITS = _PERMIT_ROWS.where(permits.c.id.in_(bindparam("ids", expanding=True)))
+_PERMITS = _PERMIT_ROWS.where(among(permits.c.id, "ids"))
 _OVERDUE = (
     _PERMIT_ROWS.where(permits.c.outcome == OPEN, permits.c.valid_until <= bindparam("now"))
     .order_by(permits.c.valid_until)
@@ -198,9 +198,7 @@ _CHANGE_PERMIT = (
     )
 )
 _KEY_COLUMNS = ("key", "lender", "digest", "permit_id", "expires")
-_KEYS = select(*(idempotency.c[name] for name in _KEY_COLUMNS)).where(
-    idempotency.c.key.in_(bindparam("keys", expanding=True))
-)
+_KEYS = select(*(idempotency.c[name] for name in _KEY_COLUMNS)).where(among(idempotency.c.key, "keys"))
 _ADD_KEY = insert(idempotency)
 _CHANGE_KEY = (
     update(idempotency)
@@ -231,12 +229,12 @@ class PermitSet:
     def load(self, connection: Connection, now: str) -> list[PermitRow]:
         """Read what was wanted and answer with it, except the overdue: closing them takes nothing of their consents."""
         if self._wanted_keys:
-            for row in connection.execute(_KEYS, {"keys": list(self._wanted_keys)}):
+            for row in fetch(connection, _KEYS, keys=listed(self._wanted_keys)):
                 known = KeyRow(*row)
                 self._keys[known.lender, known.key] = known
                 self._wanted.add(known.permit_id)
         if self._wanted:
-            for row in connection.execute(_PERMITS, {"ids": list(self._wanted)}):
+            for row in fetch(connection, _PERMITS, ids=listed(self._wanted)):
                 self._rows[row[0]] = PermitRow(*row)
         found = list(self._rows.values())
         if self._most_overdue:

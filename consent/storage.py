@@ -5,14 +5,27 @@ WAL with ``synchronous=FULL`` makes a commit durable before it returns (https://
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, Insert, Update, create_engine, event
+import orjson
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Insert,
+    Select,
+    Update,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    select,
+)
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DatabaseError, DBAPIError, InternalError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
@@ -29,9 +42,9 @@ CHECKPOINT_PAGES = 8192
 
 
 @lru_cache
-def _compiled(statement: Insert | Update) -> tuple[str, Callable[[Mapping[str, Any]], Any]]:
+def _compiled(statement: Insert | Update | Select[Any]) -> tuple[str, tuple[str, ...]]:
     compiled = statement.compile(dialect=sqlite.dialect())
-    return str(compiled), itemgetter(*(compiled.positiontup or ()))
+    return str(compiled), tuple(compiled.positiontup or ())
 
 
 def execute_many(connection: Connection, statement: Insert | Update, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -40,8 +53,24 @@ def execute_many(connection: Connection, statement: Insert | Update, rows: Seque
     Compiled once and handed to the driver as it is: Core's own preparation costs more per row than SQLite's work.
     """
     if rows:
-        text, values = _compiled(statement)
-        connection.exec_driver_sql(text, [values(row) for row in rows])
+        sql, names = _compiled(statement)
+        values = itemgetter(*names)
+        connection.exec_driver_sql(sql, [values(row) for row in rows])
+
+
+def fetch(connection: Connection, statement: Select[Any], **values: object) -> Sequence[Any]:
+    """All rows of a module's constant select, handed to the driver in the same way."""
+    sql, names = _compiled(statement)
+    return connection.exec_driver_sql(sql, tuple([values[name] for name in names])).all()
+
+
+def among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """``column`` is one of the values that ``listed`` made of the parameter ``name``: one statement for any number."""
+    return column.in_(select(func.json_each(bindparam(name)).table_valued("value").c.value))
+
+
+def listed(values: Iterable[str]) -> str:
+    return orjson.dumps(list(values)).decode()
 
 
 class StorageLost(OSError):
