@@ -1,7 +1,7 @@
-"""``make detect``: of the conflicts planted in the simulated enterprises, how many are found, and what is flagged wrongly.
+"""``make detect``: how many of the planted conflicts are found, and what is flagged wrongly.
 
-Every enterprise goes through the real gateway: consent, signed fetches from all platforms, cross-checks. The labels come
-from the sandbox, which planted them; the gateway never sees them.
+Every enterprise goes through the real gateway: consent, signed fetches from all platforms, cross-checks. The labels
+come from the sandbox, which planted them; the gateway never sees them.
 """
 
 import argparse

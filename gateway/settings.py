@@ -5,6 +5,7 @@ as a variable: ``XINQIAO_PLATFORMS='{"sh-tax": {"credentials": {"app_id": "…"}
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -100,6 +101,7 @@ class Settings(BaseSettings):
 
 def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
     """Settings from ``config`` (else XINQIAO_CONFIG) and the environment; ConfigurationError names the bad key."""
+    _check_variables(os.environ)
     named = os.environ.get("XINQIAO_CONFIG")
     file = config or (Path(named) if named else None)
     if file is not None and not file.is_file():
@@ -120,3 +122,16 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
     if settings.production and settings.key_folder.resolve().is_relative_to(settings.data.resolve()):
         raise ConfigurationError(at="keys", mend="in production the keys must not lie inside the data folder")
     return settings
+
+
+# Not settings: where the settings file is, and where the tests find real replies.
+_OTHER_VARIABLES = frozenset({"config", "samples"})
+
+
+def _check_variables(environment: Mapping[str, str]) -> None:
+    """A misspelt XINQIAO_PRODUCTION would run in development mode: an unknown variable is an error."""
+    known = Settings.model_fields.keys() | _OTHER_VARIABLES
+    for name in environment:
+        setting = name.upper().removeprefix("XINQIAO_").split("__")[0].lower()
+        if name.upper().startswith("XINQIAO_") and setting not in known:
+            raise ConfigurationError(at=f"environment XINQIAO_{setting.upper()}", mend="no such setting")

@@ -178,7 +178,7 @@ async def test_a_token_is_given_for_an_assertion_and_is_not_to_be_stored(world: 
     reply = await world.send("GET", "/v1/platforms", Authorization=f"Bearer {body['access_token']}")
     assert reply.status == 200
     status, body, _ = await exchange(world, form)
-    assert (status, body["code"]) == (401, "invalid_client")
+    assert (status, body["code"], body["error"]) == (401, "invalid_client", "invalid_client")
 
 
 FORM = "application/x-www-form-urlencoded"

@@ -165,6 +165,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str], dict[str, Any], str, dict[s
         "consent_out_of_scope",
         {"at": "period", "lookback_months": 12},
     ),
+    "a person beside the firm": ({}, [], {"person": True}, "consent_out_of_scope", {"at": "subject.persons"}),
     "sensitive data without a separate consent": (
         {"separate_consents": []},
         [],
@@ -190,6 +191,8 @@ async def test_a_consent_that_does_not_cover_it_is_refused_before_any_call(
         asked["subject"] = {"uscc": world.firm["uscc"], "name": name}
     if firm := asked.pop("firm", None):
         asked["subject"] = subject_of(world.scenarios[firm])
+    if asked.pop("person", None):
+        asked["subject"] = subject_of(world.firm) | {"persons": [{"role": "actual_controller", "ref": "示例"}]}
     calls, size = await world.calls(), world.demo.services.evidence.size
     reply = await ask(world, world.ask(consent["id"], **asked))
     assert (reply.status, reply.json["code"]) == (403, code), reply.json

@@ -171,3 +171,12 @@ def test_settings_do_not_change_once_they_are_made() -> None:
     for frozen, field in ((Settings(), "port"), (Limits(), "body_bytes"), (Platform(), "enabled")):
         with pytest.raises(ValidationError):
             setattr(frozen, field, 1)
+
+
+def test_a_misspelt_variable_is_an_error_and_not_silently_development_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XINQIAO_PRODUCTON", SECRET)
+    assert mistake()["at"] == "environment XINQIAO_PRODUCTON"
+    monkeypatch.delenv("XINQIAO_PRODUCTON")
+    monkeypatch.setenv("XINQIAO_SAMPLES", "somewhere")
+    monkeypatch.setenv("XINQIAO_LIMITS__DEADLINE_SECONDS", "3")
+    assert load_settings().limits.deadline_seconds == 3

@@ -18,6 +18,7 @@ from schemas.base import Model, first_flaw
 from schemas.errors import (
     CONSENT_ERRORS,
     InternalError,
+    InvalidClient,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
@@ -74,8 +75,13 @@ def answer(model: BaseModel | Mapping[str, Any], status: int = 200) -> web.Respo
 
 
 def problem_response(error: XinqiaoError) -> web.Response:
-    """RFC 9457. Retry-After where the error knows it; WWW-Authenticate on 401 (RFC 6750 §3)."""
+    """RFC 9457. Retry-After where the error knows it; WWW-Authenticate on 401 (RFC 6750 §3).
+
+    A refused client also gets the ``error`` member of RFC 6749 §5.2, which OAuth libraries look for.
+    """
     body = problem(error)
+    if isinstance(error, InvalidClient):
+        body["error"] = error.code
     headers = {}
     if "retry_after" in error.details:
         headers["Retry-After"] = str(error.details["retry_after"])
@@ -128,6 +134,7 @@ class Problem(Model):
     title_zh: str
     detail_zh: str
     details: dict[str, str | int]
+    error: str | None = None
 
 
 def add_routes(app: web.Application, routes: Sequence[Route]) -> None:

@@ -24,7 +24,7 @@ from gateway.profile.plan import Plan, plan
 from gateway.services import Services
 from schemas.base import Json, Model, Name, ShortText
 from schemas.dates import month_add
-from schemas.errors import InvalidRequest, NotFound, SubjectMismatch, XinqiaoError
+from schemas.errors import ConsentOutOfScope, InvalidRequest, NotFound, SubjectMismatch, XinqiaoError
 from schemas.identifiers import parse_uscc
 from schemas.profile import Declared
 from schemas.records import CATALOGUE
@@ -33,9 +33,19 @@ log = structlog.get_logger()
 SHANGHAI = timezone(timedelta(hours=8))
 
 
+class PersonAsk(Model):
+    """A person beside the enterprise, by the lender's own reference."""
+
+    role: Name
+    ref: ShortText
+
+
 class SubjectAsk(Model):
+    """``persons`` need a part of the consent of their own; no consent has one yet, so naming any is refused."""
+
     uscc: ShortText
     name: ShortText
+    persons: list[PersonAsk] = Field(default_factory=list)
 
 
 class ProfileRequest(Model):
@@ -86,6 +96,14 @@ async def request_profile(
     offers = {name: connector.datasets for name, connector in services.connectors.items()}
     planned = plan(consent, ask.datasets, offers, first, last) if consent else None
     _check_required(ask, planned)
+    if ask.subject.persons and consent is not None:
+        refused: dict[str, Json] = {
+            "code": ConsentOutOfScope.code,
+            "purpose": ask.purpose,
+            "items": len(ask.subject.persons),
+        }
+        await evidence.submit(RecordEvent("permit.refused", lender, consent.id, uscc, refused))
+        raise ConsentOutOfScope(at="subject.persons")
     profile_id = "p" + secrets.token_hex(15)
     permit = await evidence.submit(
         OpenPermit(
