@@ -1,6 +1,7 @@
 """Exported logs to break: a small source, an export in memory, and every single-bit mutation of it.
 
-``python -m tests.log_export 1000`` flips every bit of an export of 1,000 entries (over a million mutations).
+``python -m tests.log_export 1000`` flips every bit of an export of 1,000 entries with a witness's signature
+(over a million mutations).
 """
 
 import json
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from consent.log import verify
 from consent.log.merkle import leaf_hash, root_of
-from consent.log.note import Checkpoint, Vkey, sign_checkpoint
+from consent.log.note import COSIGNATURE, Checkpoint, Vkey, cosign, sign_checkpoint
 from consent.log.report import Report
 from consent.log.tiles import TileError, export
 
@@ -24,6 +25,10 @@ ORIGIN = "log.example.test/invented"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 VKEY = Vkey.of(ORIGIN, KEY)
+WITNESS = "witness.example.test/invented"
+WITNESS_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
+WITNESS_VKEY = Vkey.of(WITNESS, WITNESS_KEY, COSIGNATURE)
+COSIGNED_AT = 1_795_500_000
 
 
 def entry(index: int, **more: str) -> bytes:
@@ -31,7 +36,8 @@ def entry(index: int, **more: str) -> bytes:
 
 
 class Log:
-    """A log of the given entries; ``hashes`` are the stored leaf hashes, where they are not those of the entries."""
+    """A log of the given entries; ``hashes`` are the stored leaf hashes, where they are not those of the entries.
+    ``witnessed``: the head carries the signature line of a witness too."""
 
     def __init__(
         self,
@@ -39,21 +45,25 @@ class Log:
         hashes: list[bytes] | None = None,
         key: Ed25519PrivateKey = KEY,
         origin: str = ORIGIN,
+        witnessed: bool = False,
     ) -> None:
         self.stored = entries
         self.hashes = [leaf_hash(e) for e in entries] if hashes is None else hashes
         self.key = key
+        self.witnessed = witnessed
         self.head = Checkpoint(origin, len(self.hashes), root_of(self.hashes))
 
     @classmethod
-    def of(cls, size: int) -> "Log":
-        return cls([entry(index) for index in range(size)])
+    def of(cls, size: int, witnessed: bool = False) -> "Log":
+        return cls([entry(index) for index in range(size)], witnessed=witnessed)
 
     def checkpoint_text(self) -> str:
-        return sign_checkpoint(self.head, self.head.origin, self.key)
+        note = sign_checkpoint(self.head, self.head.origin, self.key)
+        return note + (cosign(self.head.text(), WITNESS, WITNESS_KEY, COSIGNED_AT) if self.witnessed else "")
 
     def vkeys(self) -> list[str]:
-        return [Vkey.of(self.head.origin, self.key).text()]
+        witnesses = [WITNESS_VKEY] if self.witnessed else []
+        return [vkey.text() for vkey in (Vkey.of(self.head.origin, self.key), *witnesses)]
 
     def entries(self, start: int, stop: int) -> Iterable[bytes]:
         return self.stored[start:stop]
@@ -129,7 +139,7 @@ def _remember_forms() -> None:
 
 def main(size: int) -> int:
     # Entries of about a hundred bytes: the width that 1,000 of them need for a million bits.
-    files = exported(Log([entry(index, event="x" * 85) for index in range(size)]))
+    files = exported(Log([entry(index, event="x" * 85) for index in range(size)], witnessed=True))
     total = 8 * sum(map(len, files.values()))
     with multiprocessing.Pool(initializer=_remember_forms) as pool:
         every = flips(files)

@@ -8,7 +8,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consent.log.note import Checkpoint, Note, NoteError, Vkey, open_checkpoint, sign_checkpoint, sign_note
+from consent.log.note import (
+    COSIGNATURE,
+    Checkpoint,
+    Note,
+    NoteError,
+    Vkey,
+    cosign,
+    open_checkpoint,
+    parse_vkeys,
+    sign_checkpoint,
+    sign_note,
+)
 
 # golang.org/x/mod/sumdb/note, note_test.go.
 PETER = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
@@ -30,6 +41,9 @@ OTHER = Ed25519PrivateKey.from_private_bytes(bytes(32))
 VKEY = Vkey.of(ORIGIN, KEY)
 HEAD = Checkpoint(ORIGIN, 7, bytes(range(32)))
 SIGNED = sign_checkpoint(HEAD, ORIGIN, KEY)
+WITNESS = "witness.example.test/w1"
+WITNESS_VKEY = Vkey.of(WITNESS, OTHER, COSIGNATURE)
+COSIGNED = SIGNED + cosign(HEAD.text(), WITNESS, OTHER, 1_795_500_000)
 
 
 def test_a_note_without_a_signature_by_a_known_key_is_refused() -> None:
@@ -236,3 +250,55 @@ def test_any_text_is_read_back_exactly_or_refused(text: str) -> None:
     with suppress(NoteError):
         note = Note.parse(text)
         assert f"{note.text}\n{''.join(line.line() for line in note.signatures)}" == text
+
+
+def test_a_witness_signs_header_time_and_text_and_its_line_holds_the_time() -> None:
+    # The message and the line are written out here as https://c2sp.org/tlog-cosignature has them.
+    message = b"cosignature/v1\ntime 1795500000\n" + HEAD.text().encode()
+    signature = WITNESS_VKEY.key_id + (1_795_500_000).to_bytes(8, "big") + OTHER.sign(message)
+    assert f"{SIGNED}— {WITNESS} {base64.b64encode(signature).decode()}\n" == COSIGNED
+    assert Vkey.parse(WITNESS_VKEY.text()) == WITNESS_VKEY
+    assert base64.b64decode(WITNESS_VKEY.text().rpartition("+")[2])[0] == 4
+    assert WITNESS_VKEY.key_id != Vkey.of(WITNESS, OTHER).key_id
+
+
+def test_known_witnesses_are_told_with_their_time_and_none_is_no_error() -> None:
+    note = Note.parse(COSIGNED)
+    assert note.cosigners([VKEY, WITNESS_VKEY]) == ((WITNESS_VKEY, 1_795_500_000),)
+    assert note.cosigners([VKEY]) == ()
+    assert note.signers([VKEY, WITNESS_VKEY]) == (VKEY, WITNESS_VKEY)
+    with pytest.raises(NoteError, match="no known key"):
+        Note.parse(SIGNED).signers([WITNESS_VKEY])
+
+
+def test_no_flipped_bit_of_a_cosignature_goes_unseen() -> None:
+    line = COSIGNED.removeprefix(SIGNED)
+    signature = base64.b64decode(line.split(" ")[2])
+    for bit in range(32, 8 * len(signature)):
+        bad = bytearray(signature)
+        bad[bit // 8] ^= 1 << bit % 8
+        note = Note.parse(f"{SIGNED}— {WITNESS} {base64.b64encode(bad).decode()}\n")
+        with pytest.raises(NoteError):
+            note.cosigners([WITNESS_VKEY])
+    for short in (signature[:-1], signature[:11], signature[:12]):
+        with pytest.raises(NoteError):
+            Note.parse(f"{SIGNED}— {WITNESS} {base64.b64encode(short).decode()}\n").cosigners([WITNESS_VKEY])
+
+
+def test_a_log_signature_is_no_cosignature_nor_the_other_way_round() -> None:
+    swapped = Vkey(WITNESS, WITNESS_VKEY.key)
+    line = f"— {WITNESS} {base64.b64encode(swapped.key_id + OTHER.sign(HEAD.text().encode())).decode()}\n"
+    assert Note.parse(SIGNED + line).signers([swapped]) == (swapped,)
+    assert Note.parse(SIGNED + line).cosigners([WITNESS_VKEY]) == ()
+    with pytest.raises(NoteError, match="time of a cosignature"):
+        cosign(HEAD.text(), WITNESS, OTHER, 2**63)
+
+
+def test_a_file_of_verifier_keys_has_one_a_line() -> None:
+    both = f"{VKEY.text()}\n{WITNESS_VKEY.text()}\n"
+    assert parse_vkeys(both.encode()) == (VKEY, WITNESS_VKEY)
+    for bad in ("", "\n", both[:-1], both + "\n", both.replace("\n", "\r\n")):
+        with pytest.raises(NoteError):
+            parse_vkeys(bad.encode())
+    with pytest.raises(NoteError, match="UTF-8"):
+        parse_vkeys(b"\xff\n")

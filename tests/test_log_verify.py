@@ -12,13 +12,27 @@ import pytest
 
 import consent
 from consent.log.merkle import leaf_hash
-from consent.log.note import Checkpoint, Vkey, sign_checkpoint
+from consent.log.note import COSIGNATURE, Checkpoint, Vkey, sign_checkpoint
 from consent.log.report import Report
 from consent.log.tiles import bundle, export
 from consent.log.verify import main, verify_export, verify_files
-from tests.log_export import KEY, ORIGIN, OTHER_KEY, VKEY, Log, Memory, blamed, entry, exported, flips
+from tests.log_export import (
+    COSIGNED_AT,
+    KEY,
+    ORIGIN,
+    OTHER_KEY,
+    VKEY,
+    WITNESS_VKEY,
+    Log,
+    Memory,
+    blamed,
+    entry,
+    exported,
+    flips,
+)
 
 SIXTY = exported(Log.of(60))
+WITNESSED = exported(Log.of(60, witnessed=True))
 LARGE = exported(Log.of(600))
 STRANGER = Vkey.of(ORIGIN, OTHER_KEY)
 
@@ -47,7 +61,7 @@ def test_an_untouched_export_is_intact_and_trusted_only_with_a_key_from_elsewher
     assert report.text() == f"intact up to entry {size - 1}\nconsistent, signer not trusted\n"
     assert (report.ok, report.trusted, report.intact) == (True, False, size)
     report = verify_files(files, [STRANGER, VKEY])
-    assert report.text() == f"intact up to entry {size - 1}\nsigned by {ORIGIN}\n"
+    assert report.text() == f"intact up to entry {size - 1}\nsigned by {VKEY.label()}\n"
     assert report.trusted
 
 
@@ -104,6 +118,40 @@ def test_two_keys_may_sign_when_both_are_exported_in_that_order() -> None:
     assert verify_files(changed(files, vkey="".join(f"{k}\n" for k in keys).encode())).ok
     assert not verify_files(changed(files, vkey="".join(f"{k}\n" for k in reversed(keys)).encode())).ok
     assert not verify_files(files).ok
+
+
+def test_every_flipped_bit_of_the_head_that_a_witness_signed_too_is_found() -> None:
+    every = [flip for flip in flips(WITNESSED) if flip[0] in ("checkpoint", "vkey")]
+    assert len(every) > 8 * 500
+    assert [flip for flip in every if not blamed(WITNESSED, *flip)] == []
+
+
+def test_a_known_witness_is_named_with_its_time_and_one_that_did_not_sign_is_missed() -> None:
+    report = verify_files(WITNESSED, [VKEY], None, [WITNESS_VKEY])
+    assert report.cosigners == ((WITNESS_VKEY.label(), COSIGNED_AT),)
+    assert report.text().endswith(
+        f"signed by {VKEY.label()}\nco-signed by {WITNESS_VKEY.label()} at 2026-11-24T06:00:00Z\n"
+    )
+    assert json.loads(report.as_json())["cosigners"] == [{"name": WITNESS_VKEY.label(), "time": COSIGNED_AT}]
+    assert verify_files(WITNESSED, [VKEY]).cosigners == (), "a witness that nobody vouches for is not reported"
+    for files, witness in ((SIXTY, WITNESS_VKEY), (WITNESSED, Vkey.of("other.example", OTHER_KEY, COSIGNATURE))):
+        report = verify_files(files, [VKEY], None, [witness])
+        assert problem(report)[:2] == ("checkpoint", "checkpoint")
+        assert "no known witness" in report.text()
+
+
+def test_a_witness_alone_does_not_make_a_signed_head() -> None:
+    note = WITNESSED["checkpoint"].decode().split("\n")
+    alone = "\n".join([*note[:4], *note[5:]]).encode()
+    report = verify_files(changed(WITNESSED, checkpoint=alone, vkey=WITNESS_VKEY.text().encode() + b"\n"))
+    assert "signed by witnesses alone" in report.text()
+    assert not verify_files(changed(WITNESSED, checkpoint=alone)).ok
+    assert not verify_files(changed(WITNESSED, vkey=SIXTY["vkey"])).ok
+
+
+def test_a_time_beyond_the_calendar_is_shown_as_a_number() -> None:
+    text = Report(None, intact=1, cosigners=(("w", 2**62),)).text()
+    assert f"co-signed by w at {2**62} s\n" in text
 
 
 ENTRIES = [entry(index) for index in range(600)]
@@ -233,7 +281,9 @@ def test_nothing_in_a_report_can_drive_a_terminal() -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     export(Log.of(60), tmp_path / "export")
+    export(Log.of(60, witnessed=True), tmp_path / "witnessed")
     (tmp_path / "vkey").write_text(VKEY.text() + "\n")
+    (tmp_path / "witness").write_text(WITNESS_VKEY.text() + "\n")
     (tmp_path / "old").write_text(signed(Log.of(20)))
     return tmp_path
 
@@ -247,7 +297,9 @@ def test_the_command_exits_0_when_intact_and_1_when_broken(folder: Path, capsys:
     assert answer == {
         "ok": True,
         "trusted": True,
-        "signers": [ORIGIN],
+        "signers": [VKEY.label()],
+        "cosigners": [],
+        "rotations": [],
         "origin": ORIGIN,
         "size": 60,
         "root": Log.of(60).head.root.hex(),
@@ -255,6 +307,11 @@ def test_the_command_exits_0_when_intact_and_1_when_broken(folder: Path, capsys:
         "problem": None,
         "heads": [],
     }
+    witnessed = [str(folder / "witnessed"), "--witness", str(folder / "witness")]
+    assert main(witnessed) == 0
+    assert f"co-signed by {WITNESS_VKEY.label()} at" in capsys.readouterr().out
+    assert main([export_, *witnessed[1:]]) == 1
+    assert "no known witness" in capsys.readouterr().out
     (folder / "export/tile/0/000.p/60").unlink()
     assert main([export_]) == 1
     assert capsys.readouterr().out == "broken: tile/0/000.p/60: missing, or not a regular file\n"
@@ -273,6 +330,8 @@ def test_the_command_exits_0_when_intact_and_1_when_broken(folder: Path, capsys:
         (["vkey"], "DIR is not a folder"),
         (["export", "--vkey", "none"], "--vkey: not readable"),
         (["export", "--vkey", "old"], "--vkey: a verifier key is NAME"),
+        (["export", "--vkey", "witness"], "--vkey: keys of logs belong to --vkey"),
+        (["export", "--witness", "vkey"], "--witness: keys of logs belong to --vkey"),
         (["export", "--checkpoint", "none"], "--checkpoint: not readable"),
         (["export", "--checkpoint", "vkey"], "--checkpoint: not a signed checkpoint"),
         (["export", "--checkpoint", "export/tile/0/000.p/60"], "--checkpoint: not a signed checkpoint"),

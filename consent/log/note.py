@@ -1,4 +1,5 @@
-"""Signed notes and checkpoints: https://c2sp.org/signed-note and https://c2sp.org/tlog-checkpoint, Ed25519 (type 0x01).
+"""Signed notes, checkpoints and cosignatures: https://c2sp.org/signed-note, https://c2sp.org/tlog-checkpoint and
+https://c2sp.org/tlog-cosignature, all Ed25519: a log signs with type 0x01, a witness co-signs with type 0x04.
 
 A note is text, an empty line, and signature lines ``— NAME BASE64(key id || signature)``. A checkpoint is a note whose
 text is three lines: origin, size, root. Both are read strictly: what is parsed, written again, gives the same bytes
@@ -21,6 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from consent.log.merkle import HASH_SIZE
 
 ED25519 = b"\x01"
+COSIGNATURE = b"\x04"
+TIME_SIZE = 8
 MAX_SIZE = 2**63 - 1
 MAX_SIGNATURES = 64
 
@@ -79,15 +82,17 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Vkey:
-    """A verifier key, ``NAME+KEYID+BASE64(0x01 || key)``: who signs, and the 32 bytes of the Ed25519 public key."""
+    """A verifier key, ``NAME+KEYID+BASE64(type || key)``: who signs, the 32 bytes of the Ed25519 public key, and as
+    what: a log (``ED25519``) or a witness (``COSIGNATURE``)."""
 
     name: str
     key: bytes
+    kind: bytes = ED25519
 
     @classmethod
-    def of(cls, name: str, private_key: Ed25519PrivateKey) -> "Vkey":
+    def of(cls, name: str, private_key: Ed25519PrivateKey, kind: bytes = ED25519) -> "Vkey":
         _check_name(name)
-        return cls(name, private_key.public_key().public_bytes_raw())
+        return cls(name, private_key.public_key().public_bytes_raw(), kind)
 
     @classmethod
     def parse(cls, text: str) -> "Vkey":
@@ -97,17 +102,43 @@ class Vkey:
         name, key_id, encoded = match.groups()
         _check_name(name)
         data = _unbase64(encoded)
-        vkey = cls(name, data[1:])
-        if data[:1] != ED25519 or vkey.key_id.hex() != key_id:
+        vkey = cls(name, data[1:], data[:1])
+        if vkey.kind not in (ED25519, COSIGNATURE) or vkey.key_id.hex() != key_id:
             raise NoteError("the verifier key is not an Ed25519 key with this key id")
         return vkey
 
     @property
     def key_id(self) -> bytes:
-        return sha256(_encoded(self.name) + b"\n" + ED25519 + self.key).digest()[:4]
+        return sha256(_encoded(self.name) + b"\n" + self.kind + self.key).digest()[:4]
 
     def text(self) -> str:
-        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(ED25519 + self.key).decode()}"
+        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(self.kind + self.key).decode()}"
+
+    def label(self) -> str:
+        """Name and key id: what a signature line shows, and enough to tell two keys of one name apart."""
+        return f"{self.name}+{self.key_id.hex()}"
+
+    def verify(self, signature: bytes, text: str) -> None:
+        """Raises ``NoteError`` unless this key made the signature (as its line holds it) over the text of a note."""
+        message = _encoded(text)
+        if self.kind == COSIGNATURE:
+            time, signature = int.from_bytes(signature[:TIME_SIZE], "big"), signature[TIME_SIZE:]
+            message = cosigned(text, time)
+        try:
+            Ed25519PublicKey.from_public_bytes(self.key).verify(signature, message)
+        except (InvalidSignature, ValueError):
+            raise NoteError("a signature does not verify") from None
+
+
+def parse_vkeys(data: bytes) -> tuple[Vkey, ...]:
+    """A file of verifier keys, one a line, each line ended; ``NoteError`` otherwise, or when there is none."""
+    try:
+        *lines, rest = data.decode().split("\n")
+    except UnicodeDecodeError:
+        raise NoteError("not UTF-8") from None
+    if rest or not lines:
+        raise NoteError("verifier keys stand one a line")
+    return tuple(map(Vkey.parse, lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +182,32 @@ class Note:
 
     def signers(self, vkeys: Sequence[Vkey]) -> tuple[Vkey, ...]:
         """The known keys that signed this text, in the order of their lines, each once; a bad signature raises."""
-        known = {(vkey.name, vkey.key_id): vkey for vkey in vkeys}
-        message = _encoded(self.text)
-        found: dict[Vkey, None] = {}
-        for line in self.signatures:
-            vkey = known.get((line.name, line.key_id))
-            if vkey is None:
-                continue
-            try:
-                Ed25519PublicKey.from_public_bytes(vkey.key).verify(line.signature, message)
-            except (InvalidSignature, ValueError):
-                raise NoteError("a signature does not verify") from None
-            found[vkey] = None
+        found = tuple(self._verified(vkeys))
         if not found:
             raise NoteError("no known key signed this note")
-        return tuple(found)
+        return found
+
+    def cosigners(self, witnesses: Sequence[Vkey]) -> tuple[tuple[Vkey, int], ...]:
+        """The known witnesses that co-signed, none being no error, and when (POSIX seconds); a bad signature raises."""
+        verified = self._verified([vkey for vkey in witnesses if vkey.kind == COSIGNATURE])
+        return tuple((vkey, int.from_bytes(line.signature[:TIME_SIZE], "big")) for vkey, line in verified.items())
+
+    def _verified(self, vkeys: Sequence[Vkey]) -> dict[Vkey, Signature]:
+        known = {(vkey.name, vkey.key_id): vkey for vkey in vkeys}
+        found: dict[Vkey, Signature] = {}
+        for line in self.signatures:
+            vkey = known.get((line.name, line.key_id))
+            if vkey is not None:
+                vkey.verify(line.signature, self.text)
+                found[vkey] = line
+        return found
+
+
+def cosigned(text: str, time: int) -> bytes:
+    """What a witness signs: a header, the time in POSIX seconds, and the text of the checkpoint."""
+    if time > MAX_SIZE:
+        raise NoteError("the time of a cosignature is below 2^63")
+    return b"cosignature/v1\ntime %d\n%b" % (time, _encoded(text))
 
 
 def _signature(line: str) -> Signature:
@@ -184,6 +226,12 @@ def sign_note(text: str, name: str, private_key: Ed25519PrivateKey) -> str:
     """``text`` must end with a newline."""
     vkey = Vkey.of(name, private_key)
     return f"{text}\n{Signature(name, vkey.key_id, private_key.sign(_encoded(text))).line()}"
+
+
+def cosign(text: str, name: str, private_key: Ed25519PrivateKey, time: int) -> str:
+    """The signature line of a witness for the text of a checkpoint; ``time`` in POSIX seconds."""
+    signature = time.to_bytes(TIME_SIZE, "big") + private_key.sign(cosigned(text, time))
+    return Signature(name, Vkey.of(name, private_key, COSIGNATURE).key_id, signature).line()
 
 
 def sign_checkpoint(checkpoint: Checkpoint, name: str, private_key: Ed25519PrivateKey) -> str:

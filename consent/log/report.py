@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from consent.log.note import Checkpoint
@@ -27,7 +28,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``intact``: how many leading entries the signed root vouches for. ``heads``: both notes, where history forked."""
+    """``intact``: how many leading entries the signed root vouches for. ``heads``: both notes, where history forked.
+
+    Keys are shown as NAME+KEYID: ``signers`` of the log, ``cosigners`` with the time in POSIX seconds, ``rotations`` as
+    (entry, old key, new key).
+    """
 
     problem: Problem | None
     checkpoint: Checkpoint | None = None
@@ -35,6 +40,8 @@ class Report:
     trusted: bool = False
     intact: int = 0
     heads: tuple[str, ...] = ()
+    cosigners: tuple[tuple[str, int], ...] = ()
+    rotations: tuple[tuple[int, str, str], ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -55,6 +62,8 @@ class Report:
             lines.append(f"signed by {', '.join(self.signers)}")
         elif self.ok:
             lines.append("consistent, signer not trusted")
+        lines += [f"key changed at entry {index}: {old} to {new}" for index, old, new in self.rotations]
+        lines += [f"co-signed by {name} at {_utc(time)}" for name, time in self.cosigners]
         for name, head in zip(("remembered head", "exported head"), self.heads, strict=False):
             lines += [f"{name}:", *head.split("\n")[:-1]]
         return "".join(_printable(line) + "\n" for line in lines)
@@ -66,6 +75,8 @@ class Report:
                 "ok": self.ok,
                 "trusted": self.trusted,
                 "signers": self.signers,
+                "cosigners": [{"name": name, "time": time} for name, time in self.cosigners],
+                "rotations": [{"entry": index, "old": old, "new": new} for index, old, new in self.rotations],
                 "origin": head and head.origin,
                 "size": head and head.size,
                 "root": head and head.root.hex(),
@@ -74,6 +85,13 @@ class Report:
                 "heads": self.heads,
             }
         )
+
+
+def _utc(time: int) -> str:
+    try:
+        return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{time} s"
 
 
 def _printable(text: str) -> str:

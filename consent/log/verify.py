@@ -1,13 +1,15 @@
-"""The stand-alone verifier of an exported log: ``python -m consent.log.verify DIR [--vkey FILE] [--checkpoint FILE]``.
+"""The stand-alone verifier of an exported log:
+``python -m consent.log.verify DIR [--vkey FILE] [--witness FILE] [--checkpoint FILE]``.
 
 Needs Python and ``cryptography``, and nothing of ours but this folder. It reads the layout of ``consent.log.tiles``,
 hashes every entry again (RFC 6962 section 2.1), and holds the result against every stored tile and the signed root.
 
 The signed root is the judge of whatever disagrees. Entries that give the signed root are right, so a tile that differs
 from them is wrong; where the level-0 tiles give it, the entry that differs from its hash is wrong; where neither
-does, both are named. Trust comes from outside: with ``--vkey`` one of those keys must have signed the checkpoint,
-without it the export can only be consistent in itself. An older checkpoint must be the head of a prefix of this log;
-if it is not, both signed heads are shown, which together prove that the log broke its promise.
+does, both are named. Trust comes from outside: with ``--vkey`` one of those keys must have signed the checkpoint, or
+have handed over, by a statement in the log, to the key that did; without it the export can only be consistent in
+itself. With ``--witness`` one of those witnesses must have co-signed it. An older checkpoint must be the head of a
+prefix of this log; if it is not, both signed heads are shown, which together prove that the log broke its promise.
 
 Exit status: 0 intact, 1 broken, 2 wrong use.
 """
@@ -15,15 +17,16 @@ Exit status: 0 intact, 1 broken, 2 wrong use.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
 from consent.log.entry import EntryError, all_canonical, check_entry
 from consent.log.merkle import EMPTY_ROOT, HASH_SIZE, root_of
-from consent.log.note import Checkpoint, Note, NoteError, Vkey, open_checkpoint
+from consent.log.note import COSIGNATURE, ED25519, Checkpoint, Note, NoteError, Vkey, parse_vkeys
 from consent.log.report import Problem, Report
+from consent.log.rotation import MARK, Succession
 from consent.log.tiles import (
     MAX_BUNDLE,
     MAX_TEXT,
@@ -35,6 +38,7 @@ from consent.log.tiles import (
     tile_path,
     upper_tiles,
 )
+from consent.log.trust import Broken, Head, check_history, cosigners, open_head, remembered, signers
 
 
 class Files(Protocol):
@@ -44,97 +48,54 @@ class Files(Protocol):
     def read(self, path: str, limit: int) -> bytes: ...
 
 
-class _Broken(Exception):
-    def __init__(self, problem: Problem, intact: int = 0) -> None:
-        self.problem, self.intact = problem, intact
-
-
-def verify_export(directory: Path, vkeys: Sequence[Vkey] = (), old_checkpoint: str | None = None) -> Report:
-    """Verify an exported folder. ``vkeys``: trusted keys from elsewhere; ``old_checkpoint``: a remembered signed head.
+def verify_export(
+    directory: Path,
+    vkeys: Sequence[Vkey] = (),
+    old_checkpoint: str | None = None,
+    witnesses: Sequence[Vkey] = (),
+) -> Report:
+    """Verify an exported folder. ``vkeys``: trusted keys from elsewhere; ``old_checkpoint``: a remembered signed head;
+    ``witnesses``: keys of witnesses, one of which must have co-signed.
 
     Never raises for what is in the folder or in the remembered head: that is in the report.
     """
-    return verify_files(Folder(directory), vkeys, old_checkpoint)
+    return verify_files(Folder(directory), vkeys, old_checkpoint, witnesses)
 
 
-def verify_files(files: Files, vkeys: Sequence[Vkey] = (), old_checkpoint: str | None = None) -> Report:
-    head: _Head | None = None
+def verify_files(
+    files: Files,
+    vkeys: Sequence[Vkey] = (),
+    old_checkpoint: str | None = None,
+    witnesses: Sequence[Vkey] = (),
+) -> Report:
+    head: Head | None = None
     try:
-        head = _head(files, vkeys)
-        old = None if old_checkpoint is None else _remembered(head, vkeys, old_checkpoint)
+        head = open_head(files.read("vkey", MAX_TEXT), files.read("checkpoint", MAX_TEXT))
+        old = None if old_checkpoint is None else remembered(old_checkpoint)
+        by_witnesses = cosigners(head, witnesses)
         walk = _Walk(files, head.checkpoint.size, old.size if old else 0)
         walk.judge(head.checkpoint.root)
-        if old:
-            _check_history(old, walk.prefix_root, head)
-        return head.report(None, bool(vkeys), intact=head.checkpoint.size)
+        keys = walk.succession(head.checkpoint.origin)
+        by = signers(head, keys, vkeys)
+        if old_checkpoint is not None:
+            check_history(old_checkpoint, walk.prefix_root, head, keys, vkeys)
+        return Report(
+            None,
+            head.checkpoint,
+            tuple(vkey.label() for vkey in by),
+            bool(vkeys),
+            head.checkpoint.size,
+            cosigners=tuple((vkey.label(), time) for vkey, time in by_witnesses),
+            rotations=tuple((r.index, r.old.label(), r.new.label()) for r in keys.rotations),
+        )
     except TileError as err:
-        found = _Broken(Problem("file", err.path, err.problem))
-    except _Broken as err:
+        found = Broken(Problem("file", err.path, err.problem))
+    except Broken as err:
         found = err
     if head is None:
         return Report(found.problem)
-    heads = (old_checkpoint or "", head.note) if found.problem.kind == "history" else ()
-    return head.report(found.problem, bool(vkeys), found.intact, heads)
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    note: str
-    checkpoint: Checkpoint
-    vkeys: tuple[Vkey, ...]
-    signers: tuple[str, ...]
-
-    def report(self, problem: Problem | None, trusted: bool, intact: int, heads: tuple[str, ...] = ()) -> Report:
-        return Report(problem, self.checkpoint, self.signers, trusted, intact, heads)
-
-
-def parse_vkeys(data: bytes) -> tuple[Vkey, ...]:
-    """A file of verifier keys, one a line, each line ended; ``NoteError`` otherwise, or when there is none."""
-    try:
-        *lines, rest = data.decode().split("\n")
-    except UnicodeDecodeError:
-        raise NoteError("not UTF-8") from None
-    if rest or not lines:
-        raise NoteError("verifier keys stand one a line")
-    return tuple(map(Vkey.parse, lines))
-
-
-def _head(files: Files, trusted: Sequence[Vkey]) -> _Head:
-    try:
-        vkeys = parse_vkeys(files.read("vkey", MAX_TEXT))
-    except NoteError as err:
-        raise _Broken(Problem("vkey", "vkey", str(err))) from None
-    try:
-        text = files.read("checkpoint", MAX_TEXT).decode()
-        note = Note.parse(text)
-        # One signature a key and one key a signature, in order: so no line of either file is there for nothing.
-        if note.signers(vkeys) != vkeys or len(note.signatures) != len(vkeys):
-            raise NoteError("the keys in vkey are not the ones that signed")
-        signers = note.signers(trusted) if trusted else vkeys
-        return _Head(text, Checkpoint.parse(note.text), vkeys, tuple(vkey.name for vkey in signers))
-    except UnicodeDecodeError:
-        raise _Broken(Problem("checkpoint", "checkpoint", "not UTF-8")) from None
-    except NoteError as err:
-        raise _Broken(Problem("checkpoint", "checkpoint", str(err))) from None
-
-
-def _remembered(head: _Head, trusted: Sequence[Vkey], note: str) -> Checkpoint:
-    try:
-        return open_checkpoint(note, trusted or head.vkeys)[0]
-    except NoteError as err:
-        raise _Broken(Problem("history", "checkpoint", f"the remembered checkpoint: {err}")) from None
-
-
-def _check_history(old: Checkpoint, prefix_root: bytes, head: _Head) -> None:
-    if old.origin != head.checkpoint.origin:
-        text = "the remembered checkpoint is of another log"
-    elif old.size > head.checkpoint.size:
-        text = f"rolled back or cut off: it was remembered with {old.size} entries and has {head.checkpoint.size}"
-    elif old.root != prefix_root:
-        text = f"rewritten: its first {old.size} entries are not those of the remembered checkpoint"
-    else:
-        return
-    raise _Broken(Problem("history", "checkpoint", text))
+    heads = (old_checkpoint or "", head.text) if found.problem.kind == "history" else ()
+    return Report(found.problem, head.checkpoint, intact=found.intact, heads=heads)
 
 
 class _Walk:
@@ -153,6 +114,7 @@ class _Walk:
         self._bad_entry: Problem | None = None
         self._bad_tile: Problem | None = None
         self._malformed: list[Problem] = []
+        self._marked: list[tuple[int, str, bytes]] = []
         self.prefix_root = EMPTY_ROOT
 
     def _read(self, path: str, limit: int) -> bytes:
@@ -185,6 +147,8 @@ class _Walk:
             if not self._malformed and not all_canonical(entries):
                 flaws = ((index, _flaw(entry)) for index, entry in enumerate(entries, start))
                 self._malformed = [Problem("entry", path, text, index, index) for index, text in flaws if text]
+            if MARK in data:
+                self._marked += [(index, path, entry) for index, entry in enumerate(entries, start) if MARK in entry]
             return
         named = [stored[at : at + HASH_SIZE] for at in range(0, len(stored), HASH_SIZE)]
         self._by_tiles.append(root_of(named))
@@ -212,6 +176,16 @@ class _Walk:
                 return Problem("tile", path, "not the hashes of the entries below", first, first + width * span - 1)
         return None
 
+    def succession(self, origin: str) -> Succession:
+        """The keys that the entries name; after ``judge`` passed them all."""
+        keys = Succession(origin)
+        for index, path, entry in self._marked:
+            try:
+                keys.add(index, entry)
+            except NoteError as err:
+                raise Broken(Problem("entry", path, str(err), index, index), self._size) from None
+        return keys
+
     def judge(self, root: bytes) -> None:
         """Read everything; raise for the first problem, in the light of the signed root."""
         self._unread = self._files.paths() - {"checkpoint", "vkey"}
@@ -230,7 +204,7 @@ class _Walk:
         if problem is None and self._unread:
             problem = Problem("file", min(self._unread), "does not belong to this export")
         if problem:
-            raise _Broken(problem, intact)
+            raise Broken(problem, intact)
 
 
 def _flaw(entry: bytes) -> str | None:
@@ -248,11 +222,18 @@ def _bytes_of(file: str) -> bytes:
         raise argparse.ArgumentTypeError("not readable") from None
 
 
-def _vkey_file(file: str) -> tuple[Vkey, ...]:
+def _vkey_file(file: str, kind: bytes = ED25519) -> tuple[Vkey, ...]:
     try:
-        return parse_vkeys(_bytes_of(file))
+        vkeys = parse_vkeys(_bytes_of(file))
     except NoteError as err:
         raise argparse.ArgumentTypeError(str(err)) from None
+    if any(vkey.kind != kind for vkey in vkeys):
+        raise argparse.ArgumentTypeError("keys of logs belong to --vkey, keys of witnesses to --witness")
+    return vkeys
+
+
+def _witness_file(file: str) -> tuple[Vkey, ...]:
+    return _vkey_file(file, COSIGNATURE)
 
 
 def _checkpoint_file(file: str) -> str:
@@ -268,12 +249,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m consent.log.verify", description="Verify an exported log.")
     parser.add_argument("directory", type=Path, metavar="DIR", help="the exported folder")
     parser.add_argument("--vkey", type=_vkey_file, default=(), metavar="FILE", help="keys that you trust, one a line")
+    parser.add_argument(
+        "--witness", type=_witness_file, default=(), metavar="FILE", help="witnesses, one of which must have co-signed"
+    )
     parser.add_argument("--checkpoint", type=_checkpoint_file, metavar="FILE", help="a signed head you remember")
     parser.add_argument("--json", action="store_true", help="answer in JSON")
     given = parser.parse_args(arguments)
     if not given.directory.is_dir():
         parser.error("DIR is not a folder")
-    report = verify_export(given.directory, given.vkey, given.checkpoint)
+    report = verify_export(given.directory, given.vkey, given.checkpoint, given.witness)
     text = report.as_json() + "\n" if given.json else report.text()
     # A terminal that cannot show a character must not turn a verdict into a traceback.
     sys.stdout.write(text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding))

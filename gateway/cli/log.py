@@ -56,12 +56,14 @@ def verify(
         Path | None, typer.Argument(help="An exported folder; the log of the data folder if not given.")
     ] = None,
     vkey: Annotated[Path | None, typer.Option(help="The signer's key, from elsewhere.")] = None,
+    witness: Annotated[Path | None, typer.Option(help="Keys of witnesses, one of which must have co-signed.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="An older checkpoint that must be a prefix.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """核验 Recompute every hash and check the signature; of the data folder also that its consents, uses and profiles
     are what the log says. Exit status 1 when anything does not hold."""
-    options = [*(["--vkey", str(vkey)] if vkey else []), *(["--checkpoint", str(checkpoint)] if checkpoint else [])]
+    files = {"--vkey": vkey, "--witness": witness, "--checkpoint": checkpoint}
+    options = [word for name, file in files.items() if file for word in (name, str(file))]
     options += ["--json"] if as_json else []
     if folder is not None:
         raise typer.Exit(verify_main([str(folder), *options]))

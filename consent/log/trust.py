@@ -1,0 +1,112 @@
+"""Who signed an exported head, who among them is trusted, and whether a remembered head is one of its past."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from consent.log.note import ED25519, Checkpoint, Note, NoteError, Vkey, parse_vkeys
+from consent.log.report import Problem
+from consent.log.rotation import Succession
+
+
+class Broken(Exception):
+    """What is wrong with an export; ``intact``: how many leading entries its signed root still vouches for."""
+
+    def __init__(self, problem: Problem, intact: int = 0) -> None:
+        self.problem, self.intact = problem, intact
+
+
+def _wrong_head(text: str) -> Broken:
+    return Broken(Problem("checkpoint", "checkpoint", text))
+
+
+def _wrong_history(text: str) -> Broken:
+    return Broken(Problem("history", "checkpoint", text))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An exported checkpoint whose every signature holds; ``vkeys`` are the log keys among those that signed."""
+
+    text: str
+    note: Note
+    checkpoint: Checkpoint
+    vkeys: tuple[Vkey, ...]
+
+
+def open_head(keys: bytes, checkpoint: bytes) -> Head:
+    """From the files ``vkey`` and ``checkpoint``. Raises ``Broken``."""
+    try:
+        vkeys = parse_vkeys(keys)
+    except NoteError as err:
+        raise Broken(Problem("vkey", "vkey", str(err))) from None
+    try:
+        text = checkpoint.decode()
+        note = Note.parse(text)
+        # One signature a key and one key a signature, in order: so no line of either file is there for nothing.
+        if note.signers(vkeys) != vkeys or len(note.signatures) != len(vkeys):
+            raise NoteError("the keys in vkey are not the ones that signed")
+        signers = tuple(vkey for vkey in vkeys if vkey.kind == ED25519)
+        if not signers:
+            raise NoteError("signed by witnesses alone")
+        return Head(text, note, Checkpoint.parse(note.text), signers)
+    except UnicodeDecodeError:
+        raise _wrong_head("not UTF-8") from None
+    except NoteError as err:
+        raise _wrong_head(str(err)) from None
+
+
+def signers(head: Head, keys: Succession, trusted: Sequence[Vkey]) -> tuple[Vkey, ...]:
+    """The log keys that vouch for the head: the trusted ones among those that signed, or the key that a trusted one
+    handed over to by a statement in the log; all of them where no key is trusted. Raises ``Broken``."""
+    for vkey in head.vkeys:
+        if (limit := keys.limit(vkey)) is not None:
+            raise _wrong_head(f"signed by {vkey.label()}, a key that was replaced at entry {limit}")
+    if keys.last and keys.last not in head.vkeys:
+        raise _wrong_head(f"not signed by {keys.last.label()}, the key that the log went on with")
+    if not trusted:
+        return head.vkeys
+    found = tuple(vkey for vkey in head.vkeys if vkey in trusted)
+    if not found and keys.last and not set(trusted).isdisjoint(keys.keys):
+        found = (keys.last,)
+    if not found:
+        raise _wrong_head("no trusted key signed this checkpoint")
+    return found
+
+
+def cosigners(head: Head, witnesses: Sequence[Vkey]) -> tuple[tuple[Vkey, int], ...]:
+    """The known witnesses that co-signed the head, and when; at least one where any are known. Raises ``Broken``."""
+    found = head.note.cosigners(witnesses)
+    if witnesses and not found:
+        raise _wrong_head("no known witness co-signed this checkpoint")
+    return found
+
+
+def remembered(note: str) -> Checkpoint:
+    """A remembered head, not yet held against any key. Raises ``Broken``."""
+    try:
+        return Checkpoint.parse(Note.parse(note).text)
+    except NoteError as err:
+        raise _wrong_history(f"the remembered checkpoint: {err}") from None
+
+
+def check_history(old_note: str, prefix_root: bytes, head: Head, keys: Succession, trusted: Sequence[Vkey]) -> None:
+    """Raises ``Broken`` unless the remembered head was signed by this log and is the head of its first entries.
+
+    ``prefix_root`` is the root of as many leading entries as the remembered head covers.
+    """
+    old = remembered(old_note)
+    try:
+        by = Note.parse(old_note).signers([*(trusted or head.vkeys), *keys.keys])
+    except NoteError as err:
+        raise _wrong_history(f"the remembered checkpoint: {err}") from None
+    if old.origin != head.checkpoint.origin:
+        raise _wrong_history("the remembered checkpoint is of another log")
+    if old.size > head.checkpoint.size:
+        text = f"rolled back or cut off: it was remembered with {old.size} entries and has {head.checkpoint.size}"
+        raise _wrong_history(text)
+    if old.root != prefix_root:
+        raise _wrong_history(f"rewritten: its first {old.size} entries are not those of the remembered checkpoint")
+    for vkey in by:
+        if (limit := keys.limit(vkey)) is not None and old.size > limit:
+            text = f"the remembered checkpoint: signed by {vkey.label()}, a key that was replaced at entry {limit}"
+            raise _wrong_history(text)
