@@ -1,4 +1,4 @@
-"""Faults U12 to U16: what a hostile platform says over a real socket, and what the engine makes of it."""
+"""Faults U10 to U16: what a hostile platform says over a real socket, and what the engine makes of it."""
 
 import json
 import ssl
@@ -250,7 +250,7 @@ async def test_u16_another_period_than_asked_is_a_mismatch(tmp_path: Path) -> No
     assert type(error) is PeriodMismatch
 
 
-# --- Charset ---
+# --- U10: charset ---
 
 GBK = BASE.replace("[outcome]", '[decode]\ncharset = ["gb18030"]\nsteps = ["json"]\n\n[outcome]')
 NAMED = FUND.replace("[dataset.fields]", '[dataset.fields]\nstate = { from = "zt", type = "text" }')
@@ -270,7 +270,73 @@ async def test_gb18030_is_read_where_declared_whatever_the_header_says(tmp_path:
         sent(body([{**row(), "zt": "锟斤拷"}])),
         sent(body([{**row(), "zt": "\ufffd"}])),
         sent({"code": "none", "msg": "无记录"})[:-3] + b'"}',
+        sent(body([{**row(), "zt": "正常"}])).decode().encode("utf-16"),
     ],
+    ids=["gb18030 unannounced", "mojibake", "replacement character", "half a character", "utf-16"],
 )
 async def test_another_charset_or_broken_characters_are_refused_and_never_guessed(tmp_path: Path, raw: bytes) -> None:
     assert type(await failure(bureau(tmp_path, NAMED), raw)) is UpstreamCharset
+
+
+async def test_u10_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    found = await over_the_wire(bureau(tmp_path, NAMED), b"\xef\xbb\xbf" + sent(body([{**row(), "zt": "正常"}])))
+    assert found.records[0]["state"] == "正常"
+
+
+# --- U11: JSON ---
+
+WHOLE = sent(body([row()])).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WHOLE.replace('"rs": 30', '"rs": 30, "rs": 31'),
+        WHOLE.replace('"rs": 30', '"rs": NaN'),
+        WHOLE.replace('"rs": 30', '"rs": -Infinity'),
+        WHOLE.replace('"rs": 30', '"rs": 1e400'),
+        WHOLE.replace('"rs": 30', '"rs": ' + "9" * 5000),
+        WHOLE.replace('"rs": 30', '"rs": ' + "[" * 100_000 + "]" * 100_000),
+        WHOLE.replace('"312000.00"', '"\\ud800"'),
+        WHOLE + "garbage",
+        WHOLE + WHOLE,
+        WHOLE[:-1],
+        WHOLE.replace('"rs"', "'rs'"),
+        WHOLE.replace('"rs": 30', '"rs": 030'),
+        WHOLE.replace('"rs": 30', '"rs": 30 // all'),
+        WHOLE + "\x00",
+    ],
+    ids=[
+        "a key twice",
+        "NaN",
+        "minus infinity",
+        "beyond every number",
+        "5,000 digits",
+        "100,000 deep",
+        "half a surrogate pair",
+        "text behind",
+        "two documents",
+        "cut",
+        "single quotes",
+        "leading zero",
+        "comment",
+        "NUL behind",
+    ],
+)
+async def test_u11_what_is_not_strict_json_is_refused_whole(tmp_path: Path, text: str) -> None:
+    assert type(await failure(bureau(tmp_path), text.encode())) is UpstreamMalformed
+
+
+async def test_u11_numbers_keep_every_digit_and_minus_zero_is_zero(tmp_path: Path) -> None:
+    for number, text in (
+        ("0.1", "0.1"),
+        ("219857.50670000000000001", None),
+        ("312000.10", "312000.10"),
+        ("-0.0", "0.0"),
+    ):
+        raw = WHOLE.replace('"312000.00"', number)
+        if text is None:
+            assert isinstance(await failure(bureau(tmp_path), raw.encode()), SchemaDrift)
+        else:
+            found = await over_the_wire(bureau(tmp_path), raw.encode())
+            assert found.records[0]["base"] == text
