@@ -1,5 +1,7 @@
 """What was not asked, not consented or not answered must never read as «none» in a profile, nor as an accusation."""
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from itertools import product
@@ -8,11 +10,13 @@ from typing import Any
 import orjson
 import pytest
 
-from connectors.base import Found, Reply, Row
-from gateway.profile.collect import Gathered
-from schemas.errors import UpstreamDenied, UpstreamError, UpstreamTimeout
+from connectors.base import Found, Progress, Query, Reply, Row, Subject
+from connectors.ports import Guard, OpenGuard
+from gateway.profile.collect import Gathered, collect
+from gateway.profile.plan import Item, Plan
+from schemas.errors import ConnectorFault, UpstreamDenied, UpstreamError, UpstreamTimeout
 from schemas.profile import Profile
-from tests.profiles import NAME, PLATFORM, all_gathered, clean, gathered, profile_of, reply, vat
+from tests.profiles import NAME, NOW, PLATFORM, all_gathered, clean, gathered, profile_of, reply, vat
 
 
 def without(firm: dict[str, Any], dataset: str, *fields: str) -> list[Gathered]:
@@ -169,6 +173,69 @@ def test_red_invoices_with_a_sign_do_not_add_to_sales() -> None:
     profile = profile_of({"invoices": [*months, {**months[-1], "red_amount": "-5"}], "tax_returns": vat("95", 10)})
     (span,) = {v["period"] for f in profile["findings"] if f["rule"] == "revenue" for v in f["values"] if v["period"]}
     assert span == "2026-01..2026-09"
+
+
+# --- Connectors with code of their own ---
+
+GOOD = reply([{"month": "2026-10", "persons": 4}])
+ITEM = Item("a", "provident_fund", frozenset({"month", "persons", "state"}))
+
+
+def odd(**changes: Any) -> Reply:
+    return replace(GOOD, **changes)
+
+
+def records(**fields: Any) -> Reply:
+    return odd(records=({"month": "2026-10", "persons": 4, **fields},))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        odd(found=Found.ABSENT),
+        odd(found="found"),
+        odd(records=list(GOOD.records)),
+        odd(records=None),
+        odd(records=("x",)),
+        odd(as_of=NOW),
+        odd(as_of="2026-10-31"),
+        odd(fetched_at=None),
+        odd(fetched_at=NOW.replace(tzinfo=None)),
+        odd(attempts="3"),
+        odd(attempts=-1),
+        odd(raw_digest="x"),
+        odd(repairs=(3,)),
+        odd(repairs=("x" * 201,)),
+        odd(drift=None),
+        odd(drift={"x": "y"}),
+        records(base="99"),
+        records(persons=4.5),
+        records(persons=-4),
+        records(persons=10**40),
+        records(persons="4"),
+        records(month="2026-13"),
+        records(state="\ud800"),
+    ],
+    ids=map(str, range(23)),
+)
+async def test_an_answer_out_of_form_is_its_connector_s_fault_and_gets_nowhere(answer: Reply) -> None:
+    class Source:
+        id, version, assurance = "a", "1", "assumed"
+        datasets: Mapping[str, frozenset[str]] = {}
+
+        def __init__(self, given: Reply) -> None:
+            self.given = given
+
+        async def fetch(self, query: Query, guard: Guard, deadline: float, progress: Progress) -> Reply:
+            return self.given
+
+    planned = Plan((ITEM,), frozenset({ITEM.dataset}), {}, (2026, 9), (2026, 10))
+    later = asyncio.get_running_loop().time() + 10
+    subject = Subject("91990000MA0000017Y", NAME)
+    (good,) = await collect(planned, {"a": Source(GOOD)}, subject, OpenGuard(), later)
+    (bad,) = await collect(planned, {"a": Source(answer)}, subject, OpenGuard(), later)
+    assert good.reply is GOOD
+    assert (bad.reply, type(bad.error)) == (None, ConnectorFault)
 
 
 # --- Two sources of one data set, every combination of outcomes ---

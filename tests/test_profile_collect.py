@@ -59,7 +59,7 @@ async def never(guard: Guard) -> Reply:
 
 
 async def run(guard: Guard | None = None, seconds: float = 5.0, **sources: Source) -> tuple[Gathered, ...]:
-    items = tuple(Item(name, "provident_fund", frozenset({"month"})) for name in sources)
+    items = tuple(Item(name, "provident_fund", frozenset({"month", "persons"})) for name in sources)
     plan = Plan(items, frozenset({"provident_fund"}), {}, (2026, 1), (2026, 11))
     deadline = asyncio.get_running_loop().time() + seconds
     before = asyncio.all_tasks()
@@ -80,7 +80,7 @@ async def test_each_answer_stands_in_the_order_of_the_plan_with_its_query() -> N
     assert all(g.reply is not None and g.error is None and g.attempts == 1 and g.latency_ms >= 0 for g in got)
     assert got[0].connector_version == "1.0+0123456789ab"
     query = a.queries[0]
-    assert (query.subject, query.dataset, query.fields) == (SUBJECT, "provident_fund", frozenset({"month"}))
+    assert (query.subject, query.dataset, query.fields) == (SUBJECT, "provident_fund", frozenset({"month", "persons"}))
     assert (query.first, query.last) == ((2026, 1), (2026, 11))
 
 
@@ -159,7 +159,7 @@ async def test_a_connector_that_ignores_cancellation_does_not_hold_the_answer_up
         return await answer(guard)
 
     before = asyncio.all_tasks()
-    item = Item("a", "provident_fund", frozenset({"month"}))
+    item = Item("a", "provident_fund", frozenset({"month", "persons"}))
     plan = Plan((item,), frozenset(), {}, (2026, 1), (2026, 11))
     now = asyncio.get_running_loop().time()
     got = await collect(plan, {"a": Source(stubborn)}, SUBJECT, OpenGuard(), now)

@@ -1,7 +1,7 @@
 """The one profile, as the dict that schemas.profile.Profile describes; the JWS is made of it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,9 +15,9 @@ from gateway.profile.measures import figures
 from gateway.profile.normalise import Values, normalise
 from gateway.profile.plan import Plan, YearMonth
 from gateway.profile.policy import CheckPolicy
-from gateway.profile.sound import isolate
+from gateway.profile.sound import sound
 from schemas.base import Json, utc_text
-from schemas.errors import InvalidValue
+from schemas.errors import ConnectorFault, InvalidValue
 from schemas.profile import SCHEMA_VERSION, State
 from schemas.records import CATALOGUE
 
@@ -60,7 +60,12 @@ def assemble(
     try:
         return _assemble(request, plan, gathered, issued_at, policy, commit)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, InvalidValue):
-        return _assemble(request, plan, isolate(gathered), issued_at, policy, commit)
+        return _assemble(request, plan, [_isolated(one) for one in gathered], issued_at, policy, commit)
+
+
+def _isolated(one: Gathered) -> Gathered:
+    fine = one.reply is None or sound(one.reply, one.item)
+    return one if fine else replace(one, reply=None, error=ConnectorFault())
 
 
 def _assemble(

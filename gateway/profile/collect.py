@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connectors.base import Connector, Progress, Query, Reply, Subject
+from connectors.engine import DeclarativeConnector
 from connectors.ports import Guard
 from gateway.profile.plan import Item, Plan
+from gateway.profile.sound import sound
 from schemas.errors import ConnectorFault, DeadlineExceeded, UpstreamError
 
 GRACE = 0.5
@@ -69,7 +71,7 @@ async def collect(
         query = Query(subject, item.dataset, item.fields, plan.first, plan.last)
         try:
             answer = await connector.fetch(query, watched, deadline, progress)
-            if isinstance(answer, Reply):
+            if isinstance(answer, Reply) and (isinstance(connector, DeclarativeConnector) or sound(answer, item)):
                 reply = answer
             else:
                 error = ConnectorFault()
