@@ -25,7 +25,8 @@ Tree = Any
 """A decoded reply (connectors.decoding.Tree): its shape is what the rules are there to find out."""
 Get = Callable[[Tree], Any]
 Test = Callable[[Tree, int], bool]
-_SAFE_CODE = re.compile(r"[A-Za-z0-9_-]{1,32}")
+# Fewer digits than a phone number or an id card has: what a platform puts in its code's place may be data.
+_SAFE_CODE = re.compile(r"(?!(?:[^0-9]*[0-9]){11})[A-Za-z0-9_-]{1,32}")
 
 
 def compile_path(path: str) -> Get:

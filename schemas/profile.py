@@ -65,12 +65,20 @@ class Subject(Model):
     name: ShortText
 
 
+Claimed = Annotated[
+    str,
+    StringConstraints(pattern=r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,8})?$"),
+    Field(json_schema_extra={"unit": "元"}),
+]
+"""An amount that somebody owes or stands for: not negative."""
+
+
 class Declared(Model):
     """What the enterprise declared in its loan application, as the lender passes it on. Absent = not declared."""
 
-    mortgage_amount: Annotated[str, Field(json_schema_extra={"unit": "元"})] | None = None
+    mortgage_amount: Claimed | None = None
     judicial_cases: Count | None = None
-    guarantee_amount: Annotated[str, Field(json_schema_extra={"unit": "元"})] | None = None
+    guarantee_amount: Claimed | None = None
 
 
 class Value(Model):

@@ -231,3 +231,22 @@ async def test_no_platform_of_the_catalogue_turns_a_wrong_reply_into_an_answer(
     with pytest.raises(UpstreamError) as caught:
         await of_catalogue(platform, fixture, changes)
     assert isinstance(caught.value, SchemaDrift | UpstreamUnrecognised | UpstreamRejected)
+
+
+# --- What an error may tell ---
+
+
+@pytest.mark.parametrize(
+    "code", ["11010119900307000X", "13800000000", "91990000MA0000015Q-a1", "card_6222021234567890"]
+)
+async def test_a_code_with_as_many_digits_as_a_person_s_number_is_not_repeated(tmp_path: Path, code: str) -> None:
+    with pytest.raises(UpstreamUnrecognised) as caught:
+        await ask(tmp_path, {"code": code})
+    assert code not in str(caught.value.details)
+
+
+@pytest.mark.parametrize("code", ["400000401", "SUC0000", "SIGN_ERROR", "E-401"])
+async def test_a_code_that_looks_like_one_is_named(tmp_path: Path, code: str) -> None:
+    with pytest.raises(UpstreamRejected) as caught:
+        await ask(tmp_path, {"code": code})
+    assert caught.value.details == {"platform_code": code}

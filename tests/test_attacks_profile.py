@@ -9,13 +9,14 @@ from typing import Any
 
 import orjson
 import pytest
+from pydantic import ValidationError
 
 from connectors.base import Found, Progress, Query, Reply, Row, Subject
 from connectors.ports import Guard, OpenGuard
 from gateway.profile.collect import Gathered, collect
 from gateway.profile.plan import Item, Plan
 from schemas.errors import ConnectorFault, UpstreamDenied, UpstreamError, UpstreamTimeout
-from schemas.profile import Profile
+from schemas.profile import Declared, Profile
 from tests.profiles import NAME, NOW, PLATFORM, all_gathered, clean, gathered, profile_of, reply, vat
 
 
@@ -282,3 +283,21 @@ def test_every_data_set_that_did_not_answer_leaves_every_indicator_unknown() -> 
     empty = profile_of({dataset: [] for dataset in clean()})
     assert indicator(empty, "litigation_open") == 0
     assert all(Decimal(str(v)) == 0 for s in empty["sections"] for v in values(empty, s).values())
+
+
+# --- What the lender passes on ---
+
+
+@pytest.mark.parametrize(
+    "amount", ["abc", "NaN", "-5", "1e5", "1,000", "５", " 5", "5\n", "", "0123", "9" * 19, 5, 5.0]
+)
+@pytest.mark.parametrize("field", ["mortgage_amount", "guarantee_amount"])
+def test_a_declared_amount_that_is_no_amount_is_refused_before_anything_is_asked(field: str, amount: object) -> None:
+    with pytest.raises(ValidationError):
+        Declared.model_validate_json(orjson.dumps({field: amount}))
+
+
+@pytest.mark.parametrize("amount", ["0", "0.50", "6000000", "9" * 18])
+def test_a_declared_amount_gives_a_profile(amount: str) -> None:
+    declared = Declared.model_validate_json(orjson.dumps({"mortgage_amount": amount})).model_dump(exclude_none=True)
+    Profile.model_validate_json(orjson.dumps(profile_of(clean(), declared=declared)))
