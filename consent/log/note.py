@@ -37,7 +37,7 @@ class NoteError(Exception):
     """Not a note, not a checkpoint, or not signed by a key we know."""
 
 
-def _unbase64(text: str) -> bytes:
+def unbase64(text: str) -> bytes:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -75,7 +75,7 @@ class Checkpoint:
             raise NoteError("a checkpoint is three lines: origin, size, root")
         if not _SIZE.fullmatch(lines[1]):
             raise NoteError("the size is a decimal number")
-        checkpoint = cls(lines[0], int(lines[1]), _unbase64(lines[2]))
+        checkpoint = cls(lines[0], int(lines[1]), unbase64(lines[2]))
         checkpoint.text()
         return checkpoint
 
@@ -101,7 +101,7 @@ class Vkey:
             raise NoteError("a verifier key is NAME+KEYID+BASE64")
         name, key_id, encoded = match.groups()
         _check_name(name)
-        data = _unbase64(encoded)
+        data = unbase64(encoded)
         vkey = cls(name, data[1:], data[:1])
         if vkey.kind not in (ED25519, COSIGNATURE) or vkey.key_id.hex() != key_id:
             raise NoteError("the verifier key is not an Ed25519 key with this key id")
@@ -216,7 +216,7 @@ def _signature(line: str) -> Signature:
     if dash != "—":
         raise NoteError("a signature line begins with an em dash")
     _check_name(name)
-    data = _unbase64(encoded)
+    data = unbase64(encoded)
     if len(data) < 5:
         raise NoteError("a signature has a key id and at least one byte")
     return Signature(name, data[:4], data[4:])

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import connectors, consent, demo, log, operations, profile
+from gateway.cli import connectors, consent, demo, log, operations, profile, witness
 from gateway.cli.shared import State, fail
 from schemas.errors import XinqiaoError
 
@@ -27,6 +27,7 @@ app.add_typer(operations.config_app, name="config")
 app.command("schema")(operations.schema)
 app.command("serve")(operations.serve)
 app.command("sandbox")(operations.sandbox)
+app.command("witness")(witness.witness)
 app.command("demo")(demo.demo)
 
 
