@@ -13,6 +13,8 @@ from pydantic import ValidationError
 
 from connectors.base import Found, Progress, Query, Reply, Row, Subject
 from connectors.ports import Guard, OpenGuard
+from gateway.cli.profile import print_profile
+from gateway.cli.shared import print_table
 from gateway.profile.collect import Gathered, collect
 from gateway.profile.plan import Item, Plan
 from schemas.errors import ConnectorFault, UpstreamDenied, UpstreamError, UpstreamTimeout
@@ -301,3 +303,17 @@ def test_a_declared_amount_that_is_no_amount_is_refused_before_anything_is_asked
 def test_a_declared_amount_gives_a_profile(amount: str) -> None:
     declared = Declared.model_validate_json(orjson.dumps({"mortgage_amount": amount})).model_dump(exclude_none=True)
     Profile.model_validate_json(orjson.dumps(profile_of(clean(), declared=declared)))
+
+
+def test_a_name_can_neither_steer_the_operator_s_terminal_nor_pass_as_markup(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    profile = profile_of(clean())
+    profile["subject"]["name"] = "虚构[red]甲[/nothing]\x1b[2J\x07\u202e乙"
+    print_profile(profile)
+    print_table("[x]", ("a",), [["\x1b]0;t\x07[/b]"]])
+    shown = capsys.readouterr().out
+    assert "虚构[red]甲[/nothing]" in shown
+    assert "[/b]" in shown
+    assert not {"\x1b", "\x07", "\u202e"} & set(shown)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli.shared import AsJson, print_json, read_file, run, say, write
+from gateway.cli.shared import AsJson, plain, print_json, read_file, run, say, write
 from gateway.profile.request import ProfileRequest, SubjectAsk, read_profile, request_profile
 from gateway.profile.sign import verify_profile
 from gateway.services import Services
@@ -39,7 +39,7 @@ def print_profile(profile: dict[str, Any]) -> None:
     console = Console()
     done = profile["completeness"]
     console.print(
-        f"[bold]{profile['subject']['name']}[/bold]  {profile['subject']['uscc']}\n"
+        f"[bold]{plain(profile['subject']['name'])}[/bold]  {profile['subject']['uscc']}\n"
         f"画像 {profile['id']} · 授权 {profile['consent_id']} ({profile['consent_assurance']}) · "
         f"完整性 {done['answered']}/{done['asked']}",
         highlight=False,
@@ -53,7 +53,7 @@ def print_profile(profile: dict[str, Any]) -> None:
         colour = _COLOURS.get(section["state"], "white")
         points = "，".join(f"{k} {_with_unit(v)}" for k, v in list(section["values"].items())[:3])
         state = section["state"] + (f" ({section['reason']})" if section["reason"] else "")
-        sections.add_row(name, f"[{colour}]{state}[/{colour}]", section["as_of"] or "", points)
+        sections.add_row(name, f"[{colour}]{state}[/{colour}]", section["as_of"] or "", plain(points))
     console.print(sections)
     findings = Table(title="核验结果 findings", title_justify="left")
     for column in ("规则", "结论", "程度", "说明"):

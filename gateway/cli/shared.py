@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gateway.services import Services, open_services
@@ -47,12 +48,17 @@ def print_json(value: Any) -> None:
     write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
 
 
+def plain(value: object) -> str:
+    """Somebody's text for a table: no markup, and nothing that steers a terminal or turns the reading direction."""
+    return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(value)))
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        table.add_row(*("" if cell is None else plain(cell) for cell in row))
     Console().print(table)
 
 
