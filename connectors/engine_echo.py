@@ -17,19 +17,22 @@ def check_echo(echo: Echo, tree: Tree, subject: Subject, prefix: str, notes: Not
         value = get(tree)
         if is_empty(value):
             continue
-        seen = True
-        if value != getattr(subject, kind) and not _same(kind, value, subject, notes):
+        same = value == getattr(subject, kind) or _same(kind, value, subject, notes)
+        if same is False:
             raise SubjectMismatch(at=f"{prefix}.{path}" if prefix else path)
+        seen = seen or same is True
     if needed and not seen:
         path = echo.places[0][2]
         raise SchemaDrift(at=f"{prefix}.{path}" if prefix else path)
 
 
-def _same(kind: str, value: Any, subject: Subject, notes: Notes) -> bool:
+def _same(kind: str, value: Any, subject: Subject, notes: Notes) -> bool | None:
+    """None for a masked name that fits: that of many others fits too, so it proves nothing."""
     if not isinstance(value, str):
         return False
     if kind == "name":
-        return compare_names(value, subject.name) is not NameMatch.DIFFERENT
+        match = compare_names(value, subject.name)
+        return None if match is NameMatch.MASKED else match is not NameMatch.DIFFERENT
     if value.strip() == subject.registration_number:
         # Seen in real registers: the old 15-digit number in the USCC's column.
         notes.repaired("uscc", ("registration number in its place",))

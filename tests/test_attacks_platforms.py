@@ -80,6 +80,13 @@ async def test_a_ticket_refused_as_no_record_is_held_to_the_same(tmp_path: Path)
         await ask(tmp_path, {"code": "none", "data": {"uscc": OTHER}}, changes=ticket)
 
 
+@pytest.mark.parametrize("masked", ["*", "**********", "虚构**********公司"])
+async def test_a_masked_name_alone_does_not_say_whose_rows_they_are(tmp_path: Path, masked: str) -> None:
+    with pytest.raises(SchemaDrift):
+        await ask(tmp_path, body([row()], uscc=None, name=masked))
+    assert (await ask(tmp_path / "with", body([row()], name=masked))).found is Found.FOUND
+
+
 # --- Pages ---
 
 

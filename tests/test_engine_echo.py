@@ -36,7 +36,7 @@ async def test_another_enterprise_is_refused_and_nothing_of_it_is_kept(tmp_path:
         ({"uscc": FIRM.uscc + " "}, ("uscc: trailing blank",)),
         ({"uscc": FIRM.registration_number}, ("uscc: registration number in its place",)),
         ({"name": "虚构一号(沙箱)有限公司"}, ()),
-        ({"name": "虚构一号（沙箱）****", "uscc": None}, ()),
+        ({"name": "虚构一号（沙箱）****", "uscc": FIRM.uscc}, ()),
         ({"uscc": FIRM.uscc, "name": ""}, ()),
     ],
 )
