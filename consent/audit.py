@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select
 
 from consent.keys import KeySet
 from consent.rows import ISSUED, OPEN
-from consent.tables import consent_status, consents, log_entries, permits, profiles, sealed
+from consent.tables import consent_requests, consent_status, consents, log_entries, permits, profiles, sealed
 from consent.vault import RetentionClass, Sealed, SubjectKey, Vault
 from schemas.base import Json
 from schemas.canonical import canonical
@@ -52,6 +52,7 @@ class _Told:
     statuses: dict[Ids, Values] = field(default_factory=dict)
     permits: dict[Ids, Values] = field(default_factory=dict)
     profiles: dict[Ids, Values] = field(default_factory=dict)
+    requests: dict[Ids, Values] = field(default_factory=dict)
     commitments: dict[str, str] = field(default_factory=dict)
     """Of consents and statuses by entry id, of sealed payloads by their id."""
 
@@ -91,9 +92,28 @@ class _Told:
                 "issued_at": time,
             }
             self.commitments[f"{entry['id']}/profile"] = entry["commitment"]
+        elif event.startswith("request."):
+            self._request(index, entry)
         for name in ("items", "sources"):
             if isinstance(entry.get(name), str):
                 self.commitments[f"{entry['id']}/{name}"] = entry[name]
+
+    def _request(self, index: int, entry: dict[str, Any]) -> None:
+        ids = (entry["request"],)
+        if entry["event"] == "request.opened":
+            self.requests[ids] = {
+                "lender": entry["actor"],
+                "subject": entry["subject"],
+                "state": "open",
+                "expires_at": entry["expires"],
+                "consent_id": None,
+                "log_index": index,
+            }
+            self.commitments[f"{entry['id']}/asked"] = entry["commitment"]
+        elif entry["event"] != "request.refused":
+            self.requests[ids].update(state=entry["event"].partition(".")[2], consent_id=entry["consent"])
+        if entry["event"] == "request.given":
+            self.commitments[f"{entry['id']}/act"] = entry["commitment"]
 
     def _state(self, index: int, entry: dict[str, Any]) -> None:
         consent, state = entry["consent"], _STATES[entry["event"]].value
@@ -117,6 +137,7 @@ def audit(connection: Connection, vault: Vault) -> list[Flaw]:
         (consent_status, told.statuses),
         (permits, told.permits),
         (profiles, told.profiles),
+        (consent_requests, told.requests),
     ):
         flaws += _compare(connection, table, expected)
     return [*flaws, *_payloads(connection, told.commitments, _Keys(connection, vault))]

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Table, insert
 from consent.keys import KeySet
 from consent.ledger import Head, Page
 from consent.log.merkle import Growth
+from consent.request_rows import RequestSet
 from consent.rows import ConsentSet, PermitSet
 from consent.storage import execute_many
 from consent.tables import consent_status, profiles, sealed
@@ -79,6 +80,7 @@ class Batch:
         self.began = began
         self.consents = ConsentSet()
         self.permits = PermitSet()
+        self.requests = RequestSet()
         self.keys = KeySet(vault)
         self._connection = connection
         self._page = page
@@ -90,6 +92,7 @@ class Batch:
             self.consents.want(permit.consent_id)
         for consent in self.consents.load(self._connection, self.now):
             self.keys.want(consent.subject)
+        self.requests.load(self._connection, self.time)
         self.keys.load(self._connection)
 
     def insert(self, table: Table, row: dict[str, object]) -> None:
@@ -123,6 +126,7 @@ class Batch:
         self.keys.write(self._connection)
         self.consents.write(self._connection)
         self.permits.write(self._connection)
+        self.requests.write(self._connection)
         for table, rows in self._rows.items():
             execute_many(self._connection, _INSERT[table], rows)
         for act in self._last:

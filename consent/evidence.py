@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from consent import reads
+from consent import reads, requests
 from consent.audit import Flaw, audit
 from consent.batch import Batch, Command
 from consent.consents import ChangeConsent
@@ -25,9 +25,12 @@ from consent.ledger import Ledger, read_head
 from consent.permits import Permit, Sweep
 from consent.profiles import Issued
 from consent.reads import LogEntry, LogSource, StoredProfile
+from consent.requests import ExpireRequests, StoredRequest
 from consent.storage import READERS, Database
 from consent.tables import subject_keys
+from consent.uses import Use, uses_of
 from consent.vault import RetentionClass, Vault
+from schemas.base import utc_text
 from schemas.consent import Consent, StatusChange
 from schemas.errors import StorageUnavailable
 
@@ -100,6 +103,22 @@ class Evidence:
         """Every status the consent was given, oldest first."""
         return await self._read(reads.consent_history, consent_id)
 
+    async def request_by_token(self, token_hash: str) -> StoredRequest | None:
+        """The consent request behind a link (SHA-256 of its token in hex). Raises KeysUnavailable."""
+        return await self._read(requests.by_token, token_hash, self._vault, utc_text(self._clock()))
+
+    async def request(self, request_id: str) -> StoredRequest | None:
+        """Raises KeysUnavailable."""
+        return await self._read(requests.by_id, request_id, self._vault, utc_text(self._clock()))
+
+    async def act(self, request_id: str) -> bytes | None:
+        """The signed record of the act by which a request was given (JWS), or None. Raises KeysUnavailable."""
+        return await self._read(requests.act_of, request_id, self._vault)
+
+    async def uses_of(self, consent_id: str) -> list[Use]:
+        """What was done and what was refused under a consent, oldest first, as the log tells it."""
+        return await self._read(uses_of, consent_id, self._vault)
+
     async def profile(self, profile_id: str) -> StoredProfile | None:
         """The newest revision of a profile. Raises KeysUnavailable."""
         return await self._read(reads.profile, profile_id, self._vault)
@@ -165,6 +184,8 @@ class Evidence:
             # Whatever a failed storage, a full queue or one bad row does to a sweep, the next turn tries again.
             with suppress(Exception):
                 while await self._journal.submit(Sweep()):
+                    pass
+                while await self._journal.submit(ExpireRequests()):
                     pass
             await asyncio.sleep(SWEEP_SECONDS)
 

@@ -110,6 +110,26 @@ subject_keys = Table(
     Column("wrapped", LargeBinary, nullable=False),
 )
 
+consent_requests = Table(
+    "consent_requests",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("token_hash", String(64), nullable=False, unique=True),  # SHA-256 of the link's token
+    Column("lender", String(64), nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("expires_at", String(35), nullable=False),
+    Column("tries", Integer, nullable=False),  # answers given to the identity check
+    Column("consent_id", ForeignKey("consents.id")),
+    Column("log_index", Integer, nullable=False),
+    Index(
+        "requests_open",
+        "expires_at",
+        sqlite_where=text("state = 'open'"),
+        postgresql_where=text("state = 'open'"),
+    ),
+)
+
 log_entries = Table(
     "log_entries",
     metadata,

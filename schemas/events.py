@@ -24,7 +24,7 @@ COMMON: Mapping[str, str] = MappingProxyType(
         "id": "the entry's own id, unique in the log",
         "event": "the event's name",
         "time": "UTC, milliseconds; the index is the order, not the time",
-        "actor": "registered name of the lender or operator who acted",
+        "actor": "registered name of the lender or operator who acted; `enterprise` where it did so itself on its page",
         "consent": "consent id, or null",
         "subject": "pseudonym of the enterprise, or null",
     }
@@ -46,6 +46,7 @@ _STATUS = {
     "version": "the consent's version after the change",
     "commitment": "commitment to the status record with its reason, keyed under the consent-evidence class",
 }
+_REQUEST = {"request": "request id"}
 _ASKED = {
     "first": "first month of the period asked",
     "last": "last month of the period asked",
@@ -72,6 +73,44 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
             EventType("consent.revoked", "撤回授权", "A consent was withdrawn", _STATUS),
             EventType("consent.suspended", "暂停授权", "A consent was suspended", _STATUS),
             EventType("consent.resumed", "恢复授权", "A suspended consent was resumed", _STATUS),
+            EventType(
+                "request.opened",
+                "发起授权请求",
+                "A lender asked an enterprise for its consent; a link was made",
+                {
+                    "request": "request id",
+                    "expires": "the link is good until then",
+                    "commitment": "commitment to what is asked, keyed under the consent-evidence class",
+                },
+            ),
+            EventType(
+                "request.given",
+                "确认授权",
+                "The enterprise agreed on its page; the consent was registered in the same commit",
+                {
+                    "request": "request id",
+                    "commitment": "commitment to the signed record of the act, keyed under the consent-evidence class",
+                },
+            ),
+            EventType("request.declined", "拒绝授权", "The enterprise said no on its page", _REQUEST),
+            EventType(
+                "request.refused",
+                "身份核验未通过",
+                "An answer to the identity check of a request was wrong",
+                {**_REQUEST, "code": "identity_not_shown"},
+            ),
+            EventType(
+                "request.expired",
+                "授权请求失效",
+                "A request ended without an answer of the enterprise",
+                {**_REQUEST, "code": "time, or identity_not_shown after too many wrong answers"},
+            ),
+            EventType(
+                "uses.read",
+                "企业查看使用记录",
+                "The enterprise read on its page what was done under its consent",
+                _REQUEST,
+            ),
             EventType(
                 "permit.granted",
                 "准许查询",
