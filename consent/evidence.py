@@ -18,10 +18,11 @@ from consent import reads, requests
 from consent.audit import Flaw, audit
 from consent.batch import Batch, Command
 from consent.consents import ChangeConsent
+from consent.cosignatures import SignedHead, signed_head
 from consent.journal import Journal
 from consent.keys import ADD_SUBJECT_KEY, key_row
 from consent.leases import LEASE_SECONDS, Leases, PermitGuard
-from consent.ledger import Ledger, read_head
+from consent.ledger import Ledger
 from consent.permits import Permit, Sweep
 from consent.profiles import Issued
 from consent.reads import LogEntry, LogSource, StoredProfile
@@ -124,8 +125,12 @@ class Evidence:
         return await self._read(reads.profile, profile_id, self._vault)
 
     async def checkpoint(self) -> str:
-        """The newest signed checkpoint, also where another process wrote it."""
-        return (await self._read(read_head)).checkpoint
+        """The newest signed checkpoint, also where another process wrote it, with its witnesses' lines."""
+        return (await self.signed_head()).note
+
+    async def signed_head(self) -> SignedHead:
+        """The newest signed checkpoint and the witnesses that co-signed it."""
+        return await self._read(signed_head)
 
     async def entries(self, start: int, stop: int) -> list[LogEntry]:
         """Entries ``start`` up to ``stop``, as far as there are any."""
@@ -155,9 +160,12 @@ class Evidence:
         """Every row that is not what the log says it should be."""
         return await self._read(audit, self._vault)
 
-    def log_source(self) -> LogSource:
-        """The log for consent.log.tiles.export; reads the file in the calling thread."""
-        return LogSource(self._database.readers, [self.vkey])
+    def log_source(self, head: SignedHead | None = None) -> LogSource:
+        """The log for consent.log.tiles.export, up to this head or the newest; reads the file in the calling thread."""
+        if head is None:
+            with self._database.readers.connect() as connection:
+                head = signed_head(connection)
+        return LogSource(self._database.readers, head.note, [self.vkey, *head.lines])
 
     def _standing(self, consent_id: str) -> str | None:
         return self._point(reads.consent_standing, consent_id)

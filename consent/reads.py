@@ -174,13 +174,12 @@ def tile(connection: Connection, path: str) -> bytes | None:
 
 
 class LogSource:
-    """The log for consent.log.tiles.export: everything up to the head that it found when it was made."""
+    """The log for consent.log.tiles.export: everything up to a head. ``vkeys`` signed it, in the order of its lines."""
 
-    def __init__(self, readers: Engine, vkeys: Iterable[str]) -> None:
+    def __init__(self, readers: Engine, checkpoint: str, vkeys: Iterable[str]) -> None:
         self._readers = readers
+        self._checkpoint = checkpoint
         self._vkeys = tuple(vkeys)
-        with readers.connect() as connection:
-            self._checkpoint = read_head(connection).checkpoint
 
     def checkpoint_text(self) -> str:
         return self._checkpoint

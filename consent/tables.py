@@ -152,6 +152,16 @@ log_tiles = Table(
     Column("hash", LargeBinary, nullable=False),
 )
 
+log_cosignatures = Table(
+    "log_cosignatures",
+    metadata,
+    # The newest line of each witness, by its verifier key, and the head that it belongs to.
+    Column("witness", String(400), primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("line", Text, nullable=False),
+)
+
 log_head = Table(
     "log_head",
     metadata,

@@ -12,6 +12,7 @@ from gateway.api.openapi import openapi
 from gateway.api.operations import OPENAPI
 from gateway.api.routing import METRICS, TOKENS, add_routes, outer
 from gateway.auth.tokens import Tokens
+from gateway.cosigning import cosigning
 from gateway.services import SERVICES, Now, open_services, utc_now
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
@@ -30,7 +31,7 @@ def create_app(settings: Settings, *, now: Now = utc_now) -> web.Application:
     app[OPENAPI] = orjson.dumps(openapi(ROUTES, version("xinqiao")))
 
     async def services(app: web.Application) -> AsyncIterator[None]:
-        async with open_services(settings, now=now, metrics=metrics) as opened:
+        async with open_services(settings, now=now, metrics=metrics) as opened, cosigning(opened):
             app[SERVICES] = opened
             app[TOKENS] = Tokens(
                 settings.lenders, opened.keys.token, issuer=settings.issuer, seconds=settings.limits.token_seconds

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,6 +18,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from consent.log.note import COSIGNATURE, NoteError, Vkey
 from schemas.base import Name, ShortText, first_flaw
 from schemas.errors import ConfigurationError
 
@@ -41,6 +42,23 @@ class Platform(_Part):
     enabled: bool = True
     base_url: str | None = None
     credentials: dict[str, SecretStr] = Field(default_factory=dict)
+
+
+class Witness(_Part):
+    """A witness of the evidence log. ``url`` is its submission prefix, ``vkey`` its verifier key."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")]
+    vkey: str
+
+    @field_validator("vkey")
+    @classmethod
+    def _is_a_witness(cls, value: str) -> str:
+        try:
+            if Vkey.parse(value).kind == COSIGNATURE:
+                return value
+        except NoteError:
+            pass
+        raise ValueError("the verifier key of a witness")
 
 
 class Limits(_Part):
@@ -81,6 +99,8 @@ class Settings(BaseSettings):
     """The only connectors to load; all of the catalogue when not given."""
     allow_private: list[str] = Field(default_factory=list)
     """``host:port`` of platforms on addresses that are not public, such as a simulator on loopback."""
+    witnesses: dict[Name, Witness] = Field(default_factory=dict)
+    """Whom every new head of the evidence log is offered to."""
     limits: Limits = Limits()
 
     @classmethod

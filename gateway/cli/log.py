@@ -11,12 +11,14 @@ import orjson
 import typer
 
 from consent.audit import Flaw
+from consent.cosignatures import SignedHead
 from consent.log.merkle import ProofError, verify_consistency
 from consent.log.note import NoteError, Vkey, open_checkpoint
 from consent.log.tiles import TileError, export
 from consent.log.verify import main as verify_main
 from consent.reads import LogEntry, LogSource
 from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say, settings, write
+from gateway.cosigning import cosign_now
 from gateway.services import Services, database_path
 from schemas.errors import ConfigurationError, InvalidRequest, LogBroken
 
@@ -38,15 +40,23 @@ def _recorded() -> None:
         raise ConfigurationError(at="data", mend="there is no log in this folder")
 
 
-async def write_export(services: Services, folder: Path) -> None:
-    await asyncio.to_thread(_write, services.evidence.log_source(), folder)
+async def write_export(services: Services, folder: Path, head: SignedHead | None = None) -> None:
+    await asyncio.to_thread(lambda: _write(services.evidence.log_source(head), folder))
 
 
 @app.command("export")
 def export_(folder: Path) -> None:
-    """导出 Write checkpoint, tiles, entry bundles and key to FOLDER (C2SP tlog-tiles)."""
+    """导出 Write checkpoint, tiles, entry bundles and keys to FOLDER (C2SP tlog-tiles), the checkpoint co-signed by the
+    witnesses of the settings that answer."""
     _recorded()
-    run(lambda services: write_export(services, folder))
+
+    async def work(services: Services) -> None:
+        head, failed = await cosign_now(services)
+        for name, code in failed.items():
+            say(f"见证人未副署 witness did not co-sign: {name}: {code}")
+        await write_export(services, folder, head)
+
+    run(work)
     say(f"已导出 exported: {folder}")
 
 
