@@ -7,13 +7,22 @@ form than declared is SchemaDrift with its path, never a guess.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from connectors.base import Row
 from connectors.decoding import MISSING
-from connectors.engine_rules import Get, Tree, compile_path, same
+from connectors.engine_rules import Tree, compile_path, same
+from connectors.row_source import Field, Plain, compile_usual
 from schemas import manifest
-from schemas.amounts import RatioForm, Unit, compile_amount, compile_ratio, parse_count
+from schemas.amounts import (
+    RatioForm,
+    Unit,
+    compile_amount,
+    compile_ratio,
+    is_simple_amount,
+    is_simple_share,
+    parse_count,
+)
 from schemas.base import Json
 from schemas.dates import YearMonth, compile_day, compile_month, compile_year, month_end, month_text
 from schemas.errors import InvalidValue, SchemaDrift
@@ -41,9 +50,12 @@ class Notes:
         self.drift[path] = self.drift.get(path, 0) + 1
 
 
-Convert = Callable[[Any, Notes], Any]
-"""A present value to its canonical form; None is absent, SKIP an unlisted code. Raises InvalidValue."""
-_Op = tuple[str, str, Get | None, Convert, bool]
+class Convert(NamedTuple):
+    """``read``: a present value to its canonical form; None is absent, SKIP an unlisted code. Raises InvalidValue, and
+    notes nothing that noting it again would change. ``plain`` gives the same for the values that it takes."""
+
+    read: Callable[[Any, Notes], Any]
+    plain: Plain
 
 
 def converter(name: str, spec: manifest.ReadSpec, longest: int) -> Convert:
@@ -56,27 +68,46 @@ def converter(name: str, spec: manifest.ReadSpec, longest: int) -> Convert:
         case manifest.NamesSpec():
             return _names(spec.separators, longest)
         case manifest.MoneySpec():
-            return _plain(compile_amount(Unit(spec.unit)))
+            return _money(Unit(spec.unit))
         case manifest.DecimalSpec():
-            return _plain(compile_ratio(RatioForm.FRACTION))
+            return _ratio(RatioForm.FRACTION)
         case manifest.RatioSpec():
-            return _plain(compile_ratio(RatioForm(spec.form)))
+            return _ratio(RatioForm(spec.form))
         case manifest.CountSpec():
-            return _plain(parse_count)
+            return _alone(parse_count, "type(v) is int and 0 <= v < 9007199254740992", "v")
         case manifest.DaySpec():
-            return _plain(compile_day(spec.forms))
+            return _time(compile_day(spec.forms))
         case manifest.MonthSpec():
-            return _plain(compile_month(spec.forms))
+            return _time(compile_month(spec.forms))
         case manifest.YearSpec():
-            return _plain(compile_year(spec.forms))
+            return _time(compile_year(spec.forms))
         case manifest.CodeSpec():
             return _code(spec, longest)
         case _:
             return _flag(spec)
 
 
-def _plain(read: Callable[[Any], Any]) -> Convert:
-    return lambda value, _notes: read(value)
+def _alone(read: Callable[[Any], Any], test: str, value: str, **names: object) -> Convert:
+    """A reader that notes nothing."""
+    return Convert(lambda v, _notes: read(v), Plain(test, value, {"alone": read, **names}))
+
+
+def _money(unit: Unit) -> Convert:
+    read = compile_amount(unit)
+    if unit is Unit.YUAN:
+        return _alone(read, "type(v) is str and {simple}(v)", "v", simple=is_simple_amount)
+    return _alone(read, "type(v) is str and v and not v.isspace()", "{alone}(v)")
+
+
+def _ratio(form: RatioForm) -> Convert:
+    read = compile_ratio(form)
+    if form is RatioForm.FRACTION:
+        return _alone(read, "type(v) is str and {simple}(v)", "v", simple=is_simple_share)
+    return _alone(read, "type(v) is str and v and not v.isspace()", "{alone}(v)")
+
+
+def _time(read: Callable[[object], Any]) -> Convert:
+    return _alone(read, "type(v) is str and v and (t := {alone}(v)) is not None", "t")
 
 
 def _text(longest: int) -> Convert:
@@ -85,7 +116,7 @@ def _text(longest: int) -> Convert:
             raise InvalidValue(what="text")
         return text
 
-    return convert
+    return Convert(convert, Plain(f"type(v) is str and 0 < len(t := v.strip()) <= {longest:d}", "t", {}))
 
 
 def _uscc(name: str) -> Convert:
@@ -98,7 +129,7 @@ def _uscc(name: str) -> Convert:
         notes.repaired(name, reading.repairs)
         return reading.value
 
-    return convert
+    return Convert(convert, Plain("type(v) is str and {is_uscc}(v)", "v", {"is_uscc": is_uscc}))
 
 
 def _names(separators: str, longest: int) -> Convert:
@@ -110,7 +141,7 @@ def _names(separators: str, longest: int) -> Convert:
             raise InvalidValue(what="names")
         return [name for p in parts if (name := p.strip())] or None
 
-    return convert
+    return Convert(convert, Plain("False", "v", {}))
 
 
 def _code(spec: manifest.CodeSpec, longest: int) -> Convert:
@@ -132,12 +163,12 @@ def _code(spec: manifest.CodeSpec, longest: int) -> Convert:
             raise InvalidValue(what="code")
         return value if spec.else_ == "keep" else SKIP
 
-    return convert
+    return Convert(convert, _listed(table))
 
 
 def _flag(spec: manifest.FlagSpec) -> Convert:
     pairs = [(value, True) for value in spec.true] + [(value, False) for value in spec.false]
-    texts: dict[object, bool] = {value: meaning for value, meaning in pairs if type(value) is str}
+    texts: dict[str, bool] = {value: meaning for value, meaning in pairs if type(value) is str}
 
     def convert(value: Any, _notes: Notes) -> bool:
         if type(value) is str:
@@ -149,7 +180,12 @@ def _flag(spec: manifest.FlagSpec) -> Convert:
                 return meaning
         raise InvalidValue(what="flag")
 
-    return convert
+    return Convert(convert, _listed(texts))
+
+
+def _listed(meanings: Mapping[str, Any]) -> Plain:
+    known = {text: meaning for text, meaning in meanings.items() if text.strip()}
+    return Plain("type(v) is str and (t := {known}(v)) is not None", "t", {"known": known.get})
 
 
 class RowMap:
@@ -170,8 +206,8 @@ class RowMap:
         self._known = known
         self._hidden = hidden
         self._constants: Row = {}
-        self._head: list[_Op] = []
-        self._ops: list[_Op] = []
+        self._head: list[Field] = []
+        self._fields: list[Field] = []
         for name, spec in specs.items():
             if name not in wanted | hidden:
                 continue
@@ -180,21 +216,26 @@ class RowMap:
                 continue
             place = spec.from_ if spec.from_ is not None else str(spec.head)
             get = compile_path(place) if spec.head is not None or "." in place else None
-            op = (name, place, get, converters[name], name in required)
-            (self._ops if spec.head is None else self._head).append(op)
+            made = Field(name, place, get, *converters[name], name in required)
+            (self._fields if spec.head is None else self._head).append(made)
+        self._usual = compile_usual(self._fields, MISSING, SKIP)
 
     def head(self, tree: Tree, notes: Notes) -> Row | None:
         """The fields that the whole reply gives to each of its rows; None where an unlisted code skips them all."""
-        return _read(self._head, tree, dict(self._constants), "", notes)
+        return read_fields(self._head, tree, dict(self._constants), "", notes)
 
     def row(self, row: Any, head: Row, notes: Notes) -> Row | None:
         """The record of one row, or None where an unlisted code skips it. Raises SchemaDrift."""
         if type(row) is not dict:
             raise SchemaDrift(at=self._at)
-        if not row.keys() <= self._known:
+        if not self._known.issuperset(row):
             for key in row.keys() - self._known:
                 notes.drifted(f"{self._at}.{key}" if key.isidentifier() and len(key) <= 64 else f"{self._at}.*")
-        return _read(self._ops, row, head.copy(), self._at, notes)
+        try:
+            record = self._usual(row, head.copy(), notes)
+        except InvalidValue:
+            record = None
+        return read_fields(self._fields, row, head.copy(), self._at, notes) if record is None else record
 
     def uncover(self, records: list[Row]) -> None:
         """Take off what was read only to place the rows in time."""
@@ -203,10 +244,11 @@ class RowMap:
                 record.pop(name, None)
 
 
-def _read(ops: list[_Op], source: Any, record: Row, at: str, notes: Notes) -> Row | None:
+def read_fields(fields: list[Field], source: Any, record: Row, at: str, notes: Notes) -> Row | None:
+    """Field by field into ``record``; None where an unlisted code skips it. Raises SchemaDrift that names the path."""
     place = ""
     try:
-        for name, place, get, convert, needed in ops:
+        for name, place, get, convert, _, needed in fields:
             value = source.get(place) if get is None else get(source)
             if type(value) is str:
                 found = None if not value or value.isspace() else convert(value, notes)

@@ -40,8 +40,13 @@ _RATIO = re.compile(rf"{_NUMBER} ?(%)?")
 _COUNT = re.compile(_NUMBER)
 # No sign, no separator, and short enough that no unit takes it over 18 digits.
 _SIMPLE = re.compile(r"(0|[1-9][0-9]{0,9})(?:\.([0-9]{1,2}))?")
+_GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3}){1,2}(?:\.[0-9]{1,2})?")
 _SHARE = re.compile(r"(?:0|[1-9][0-9]{0,9})(?:\.[0-9]{1,8})?")
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,14}")
+is_simple_amount = _SIMPLE.fullmatch
+"""Of a text: whether ``compile_amount(Unit.YUAN)`` gives it back as it is."""
+is_simple_share = _SHARE.fullmatch
+"""Of a text: whether ``compile_ratio(RatioForm.FRACTION)`` gives it back as it is."""
 _FULL_WIDTH = str.maketrans(
     {**{chr(c + 0xFEE0): chr(c) for c in range(0x21, 0x7F)}, "\u3000": " ", "\u00a0": " ", "￥": "¥"}
 )
@@ -91,9 +96,12 @@ def compile_amount(unit: Unit) -> Callable[[str | int | Decimal], str]:
     simple = _SIMPLE.fullmatch
 
     def read(value: str | int | Decimal) -> str:
-        if type(value) is str and simple(value):
-            return value
-        if type(value) in (int, Decimal) and simple(text := str(value)):
+        if type(value) is str:
+            if simple(value):
+                return value
+            if _GROUPED.fullmatch(value):
+                return value.replace(",", "")
+        elif type(value) in (int, Decimal) and simple(text := str(value)):
             return text
         return decimal_text(parse_amount(value, unit))
 
@@ -104,6 +112,8 @@ def compile_amount(unit: Unit) -> Callable[[str | int | Decimal], str]:
     def scale(value: str | int | Decimal) -> str:
         text = value if type(value) is str else str(value) if type(value) in (int, Decimal) else ""
         match = simple(text)
+        if not match and _GROUPED.fullmatch(text):
+            match = simple(text.replace(",", ""))
         if not match:
             return decimal_text(parse_amount(value, unit))
         whole, decimals = match.groups()

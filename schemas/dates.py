@@ -100,13 +100,15 @@ def compile_month(forms: Iterable[str]) -> Callable[[object], str | None]:
 
 
 def _remembering(read: Callable[[object], T]) -> Callable[[object], T]:
-    """The same days stand in row after row of every enterprise. Typed, since 1 and True are one key otherwise."""
-    remembered = lru_cache(_REMEMBERED, typed=True)(read)
+    """The same days stand in row after row of every enterprise."""
+    texts: Callable[[str], T] = lru_cache(_REMEMBERED)(read)
+    numbers: Callable[[int], T] = lru_cache(_REMEMBERED)(read)
 
     def known(value: object) -> T:
-        kind = type(value)
-        # A text that is longer than any date would hold the memory of 4096 of its kind.
-        return remembered(value) if kind is int or (kind is str and len(value) <= _LONGEST) else read(value)  # type: ignore[arg-type]
+        # Exactly these types: True is the same key as 1. And a long text would hold the memory of 4096 of its kind.
+        if type(value) is str and len(value) <= _LONGEST:
+            return texts(value)
+        return numbers(value) if type(value) is int else read(value)
 
     return known
 

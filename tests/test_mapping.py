@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from connectors.base import Row
-from connectors.mapping import SKIP, Notes, RowMap, converter, last_day, overlaps
+from connectors.decoding import MISSING
+from connectors.engine_rules import compile_path
+from connectors.mapping import SKIP, Notes, RowMap, converter, last_day, overlaps, read_fields
+from connectors.row_source import Field, compile_usual
 from schemas.errors import InvalidValue, SchemaDrift
 from schemas.manifest import ConstSpec, ReadSpec, Spec
 
@@ -25,7 +28,7 @@ def spec(**keys: Any) -> ReadSpec:
 
 
 def convert(value: Any, longest: int = 20, **keys: Any) -> Any:
-    return converter("f", spec(**keys), longest)(value, Notes())
+    return converter("f", spec(**keys), longest).read(value, Notes())
 
 
 @pytest.mark.parametrize(
@@ -129,10 +132,74 @@ EVERY = [
 @given(value=json_values, which=st.integers(0, len(EVERY) - 1))
 def test_no_value_of_a_platform_brings_anything_but_a_canonical_form_or_invalid_value(value: Any, which: int) -> None:
     try:
-        found = converter("f", EVERY[which], 20)(value, Notes())
+        found = converter("f", EVERY[which], 20).read(value, Notes())
     except InvalidValue:
         return
     assert found is None or isinstance(found, str | int | list)
+
+
+PLAIN = st.one_of(
+    json_values,
+    st.decimals(allow_nan=False, allow_infinity=False, places=2),
+    st.sampled_from(
+        ["", " ", "1", "0", "1 ", "12.50", "1,234.50", "-3", "0.07", "20%", "甲", " 甲 ", "甲;乙", "202610"]
+    ),
+    st.sampled_from(
+        ["20261001", "2026-10-01", "9999-12-31", "91990000MA0000015Q", "91990000ma0000015q", 2026, 1, True]
+    ),
+)
+
+
+@given(data=st.data(), needed=st.sets(st.integers(0, len(EVERY) - 1)))
+def test_the_usual_row_is_what_the_field_by_field_reader_makes_of_it(data: st.DataObject, needed: set[int]) -> None:
+    """And whatever it gives up is read, or refused with its path, by that reader."""
+    fields = [
+        Field(
+            f"f{n}",
+            f"k{n}" if n % 2 else f"deep.k{n}",
+            None if n % 2 else compile_path(f"deep.k{n}"),
+            *made,
+            n in needed,
+        )
+        for n, made in enumerate(converter(f"f{n}", one, 20) for n, one in enumerate(EVERY))
+    ]
+    row = {f"k{n}": data.draw(PLAIN) for n in range(len(EVERY)) if n % 2 and data.draw(st.booleans())}
+    row["deep"] = {f"k{n}": data.draw(PLAIN) for n in range(0, len(EVERY), 2) if data.draw(st.booleans())}
+    before, after = Notes(), Notes()
+    try:
+        usual = compile_usual(fields, MISSING, SKIP)(row, {"head": 1}, after)
+    except InvalidValue:
+        usual = None
+    if usual is not None:
+        assert usual == read_fields(fields, row, {"head": 1}, "rows", before)
+        assert after == before
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "canonical"),
+    [
+        ({"type": "text"}, " 虚构 ", "虚构"),
+        ({"type": "uscc"}, "91990000MA0000015Q", "91990000MA0000015Q"),
+        ({"type": "names"}, "甲;乙", ["甲", "乙"]),
+        ({"type": "money", "unit": "元"}, "12.50", "12.50"),
+        ({"type": "money", "unit": "元"}, Decimal("12.50"), "12.50"),
+        ({"type": "money", "unit": "万元"}, "0.50", "5000.00"),
+        ({"type": "decimal"}, "820.50", "820.50"),
+        ({"type": "ratio", "form": "percent"}, "7%", "0.07"),
+        ({"type": "count"}, 3, 3),
+        ({"type": "day", "forms": ["yyyyMMdd"]}, "20261001", "2026-10-01"),
+        ({"type": "code", "table": {"1": "a"}}, "1", "a"),
+        ({"type": "flag", "true": ["1"], "false": ["0"]}, "0", False),
+    ],
+)
+def test_a_plain_value_is_read_without_the_field_by_field_reader(keys: Any, value: Any, canonical: Any) -> None:
+    field = Field("f", "x", None, *converter("f", spec(**keys), 20), True)
+    assert compile_usual([field], MISSING, SKIP)({"x": value}, {}, Notes()) == {"f": canonical}
+
+
+def test_what_a_manifest_calls_its_keys_is_never_run() -> None:
+    field = Field("f", "x'); raise SystemExit #\n{", None, *converter("f", spec(type="text"), 20), False)
+    assert compile_usual([field], MISSING, SKIP)({field.key: "虚构"}, {}, Notes()) == {"f": "虚构"}
 
 
 def row_map(fields: set[str], **more: Any) -> RowMap:
@@ -239,7 +306,7 @@ def test_repairs_are_said_once() -> None:
     notes = Notes()
     mend = converter("debtor_uscc", spec(type="uscc"), 200)
     for _ in range(2):
-        assert mend("91990000MA0000015Q ", notes) == "91990000MA0000015Q"
+        assert mend.read("91990000MA0000015Q ", notes) == "91990000MA0000015Q"
     assert notes.repairs == ["debtor_uscc: trailing blank"]
 
 

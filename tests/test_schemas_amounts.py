@@ -225,7 +225,24 @@ def test_any_text_is_read_or_refused_without_another_error(text: str) -> None:
         st.decimals(min_value=-(10**10), max_value=10**10, places=2, allow_nan=False, allow_infinity=False),
         st.integers(min_value=-(10**12), max_value=10**12),
         st.from_regex(r"-?[0-9]{1,12}(\.[0-9]{1,4})?", fullmatch=True),
-        st.sampled_from(["1,234.00", "１２３４", "-0.00", "0", "0.0", "00", "1.", "", "¥3", "3万元", "1e3"]),
+        st.from_regex(r"[0-9]{1,3}(,[0-9]{3}){1,3}(\.[0-9]{1,3})?", fullmatch=True),
+        st.sampled_from(
+            [
+                "1,234.00",
+                "21,840.00",
+                "1,234,567",
+                "１２３４",
+                "-0.00",
+                "0",
+                "0.0",
+                "00",
+                "1.",
+                "",
+                "¥3",
+                "3万元",
+                "1e3",
+            ]
+        ),
     ),
     st.sampled_from(list(Unit)),
 )
