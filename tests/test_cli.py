@@ -427,7 +427,13 @@ def test_the_connectors_are_listed_and_shown(xq: Run) -> None:
     assert shown["id"] == "sh-hrss"
     assert "persons" in shown["datasets"][SMALL]
     assert "persons" in xq("connectors", "show", "sh-hrss").out
-    assert xq("connectors", "show", "no-such").status == 2
+    unknown = xq("connectors", "show", "no-such")
+    assert (unknown.status, "sh-hrss" in unknown.err) == (2, True)
+
+
+def test_without_settings_no_connector_is_loaded_and_the_list_says_so(xinqiao: Run, tmp_path: Path) -> None:
+    listed = xinqiao("connectors", "list", "--data", tmp_path / "data")
+    assert (listed.status, "docs/settings.md" in listed.err) == (0, True)
 
 
 def test_a_connectors_fixtures_are_run(xq: Run, tmp_path: Path) -> None:
@@ -442,7 +448,12 @@ def test_a_connectors_fixtures_are_run(xq: Run, tmp_path: Path) -> None:
     failed = xq("connectors", "test", folder, "--json")
     assert failed.status == 1
     assert not all(r["ok"] for r in failed.json)
-    assert xq("connectors", "test", "no-such").status == 1
+    (folder / "fixtures").mkdir()
+    for fixture in (BUILT_IN / "sh-hrss" / "fixtures").glob("*.json"):
+        (folder / "fixtures" / fixture.name).write_bytes(fixture.read_bytes())
+    assert "there is no file" in xq("connectors", "test", folder, "--json").out
+    unknown = xq("connectors", "test", "no-such")
+    assert (unknown.status, "sh-hrss" in unknown.err) == (2, True)
 
 
 def test_a_developer_fetches_from_the_real_wire_and_production_refuses(
@@ -553,6 +564,15 @@ def test_settings_are_checked_and_shown_without_secrets(xq: Run, place: Place) -
     assert "allow_private" in xq("config", "check").out
 
 
+def test_a_lenders_private_key_is_refused_before_the_settings_are_shown(xinqiao: Run, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    key = '{ kty = "oct", k = "aW52ZW50ZWQtc2VjcmV0" }'
+    wrong.write_text(f'[lenders.some-bank]\nname = "Some bank (invented)"\njwks.keys = [{key}]\n')
+    result = xinqiao("config", "check", "--config", wrong)
+    assert (result.status, "at=lenders.some-bank.jwks" in result.err) == (2, True)
+    assert "aW52ZW50ZWQtc2VjcmV0" not in result.out + result.err
+
+
 def test_a_setting_nobody_knows_is_named(xinqiao: Run, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("colour = 1")
@@ -653,6 +673,9 @@ def test_an_address_that_cannot_be_listened_on_is_a_setting_to_mend(xinqiao: Run
     result = xinqiao("serve", "--port", port)
     assert result.status == 2
     assert "configuration_invalid: at=host, port" in result.err
+    simulated = xinqiao("sandbox", "--port", port)
+    assert simulated.status == 2
+    assert "configuration_invalid: at=port" in simulated.err
 
 
 def test_serve_and_sandbox_run_until_they_are_told_to_stop(

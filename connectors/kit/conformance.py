@@ -185,6 +185,9 @@ async def _play(
     """Empty when all is as expected, else what is not."""
     if fixture.dataset not in loaded.plans:
         return "the manifest has no such data set"
+    for exchange in fixture.exchanges:
+        if not (folder / exchange.reply.file).is_file():
+            return f"there is no file {exchange.reply.file}"
     replay = _Replay(folder, fixture.exchanges)
     query = Query(
         subject=Subject(fixture.subject.uscc, fixture.subject.name, fixture.subject.registration_number),

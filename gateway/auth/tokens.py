@@ -74,7 +74,7 @@ class Tokens:
         self._endpoint = issuer.rstrip("/") + "/oauth/token"
         self._seconds = seconds
         self._clock = clock
-        self._keys = {name: _lender_keys(name, lender.jwks) for name, lender in lenders.items()}
+        self._keys = {name: lender_keys(name, lender.jwks) for name, lender in lenders.items()}
         self._key = _okp(key)
         self._used = _Once()
         self._checked: OrderedDict[str, tuple[str, float]] = OrderedDict()
@@ -165,7 +165,7 @@ def client_assertion(lender: str, key: Ed25519PrivateKey, endpoint: str, *, now:
     return jwt.encode({"alg": "Ed25519", "kid": okp.thumbprint()}, claims, okp, algorithms=["Ed25519"])
 
 
-def _lender_keys(lender: str, jwks: Mapping[str, Any]) -> KeySet:
+def lender_keys(lender: str, jwks: Mapping[str, Any]) -> KeySet:
     """Public keys only: a private key in the settings could sign as the lender. Raises ConfigurationError."""
     try:
         # Without ``alg``: the kind of key decides, so that a key named Ed25519 also verifies what says EdDSA.

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from connectors.base import Progress, Query, Subject
+from connectors.base import Connector, Progress, Query, Subject
 from connectors.kit.conformance import check
 from connectors.ports import OpenGuard
 from connectors.registry import BUILT_IN
@@ -19,7 +19,7 @@ from connectors.wire import Draft, WireReply, WireRequest
 from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say, write
 from gateway.profile.request import months_back
 from gateway.services import Services
-from schemas.errors import InvalidRequest, NotFound, UpstreamError
+from schemas.errors import InvalidRequest, UpstreamError
 from schemas.identifiers import parse_uscc
 from schemas.records import CATALOGUE
 
@@ -28,8 +28,19 @@ app = typer.Typer(help="连接器 Connectors to platforms.", no_args_is_help=Tru
 
 def _folder(name: str) -> Path:
     """A folder, or the id of a connector of the catalogue."""
-    given = Path(name)
-    return given if given.is_dir() else BUILT_IN / name
+    for folder in (Path(name), BUILT_IN / name):
+        if folder.is_dir():
+            return folder
+    built_in = sorted(folder.parent.name for folder in BUILT_IN.glob("*/manifest.toml"))
+    raise InvalidRequest(at="connector", mend="a folder, or one of " + ", ".join(built_in))
+
+
+def _loaded(services: Services, connector: str) -> Connector:
+    held = services.connectors.get(connector)
+    if held is None:
+        loaded = ", ".join(sorted(services.connectors)) or "none"
+        raise InvalidRequest(at="connector", mend=f"give it what it needs in the settings; loaded are: {loaded}")
+    return held
 
 
 @app.command("list")
@@ -48,6 +59,8 @@ def list_(as_json: AsJson = False) -> None:
     else:
         rows = [[c["id"], c["version"], c["assurance"], ", ".join(c["datasets"])] for c in found]
         print_table("连接器 connectors", ["id", "版本", "依据 assurance", "数据集"], rows)
+        if not found:
+            say("设置中没有平台凭证 no platform of the settings has its credentials: docs/settings.md")
 
 
 @app.command()
@@ -55,9 +68,7 @@ def show(connector: str, as_json: AsJson = False) -> None:
     """查看 One connector: each data set with the canonical fields it can give."""
 
     async def work(services: Services) -> dict[str, list[str]]:
-        if connector not in services.connectors:
-            raise NotFound(what="connector")
-        return {name: sorted(fields) for name, fields in services.connectors[connector].datasets.items()}
+        return {name: sorted(fields) for name, fields in _loaded(services, connector).datasets.items()}
 
     found = run(work)
     if as_json:
@@ -95,9 +106,7 @@ def fetch(
     async def work(services: Services) -> list[dict[str, Any]]:
         if services.settings.production:
             raise InvalidRequest(at="production", mend="no call without a consent; use a test system")
-        if connector not in services.connectors:
-            raise NotFound(what="connector")
-        held = services.connectors[connector]
+        held = _loaded(services, connector)
         subject = Subject(parse_uscc(uscc).value, name)
         first, last = months_back(services.now(), months)
         found = []
@@ -123,7 +132,8 @@ def fetch(
     else:
         for one in found:
             say(f"{one['dataset']}: {one['outcome']} ({one['attempts']} attempts, {one['calls']} calls)")
-            write("\n".join(orjson.dumps(row).decode() for row in one["records"]))
+            for row in one["records"]:
+                write(orjson.dumps(row).decode())
     if not all(one["outcome"] in ("found", "confirmed_absent") for one in found):
         raise typer.Exit(1)
 

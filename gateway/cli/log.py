@@ -29,7 +29,7 @@ def _write(source: LogSource, folder: Path) -> None:
     try:
         export(source, folder)
     except TileError as error:
-        raise InvalidRequest(at=error.path, mend=error.problem) from None
+        raise InvalidRequest(at=(folder / error.path).as_posix(), mend=error.problem) from None
     except OSError:
         raise InvalidRequest(at="folder", mend="the folder cannot be written") from None
 

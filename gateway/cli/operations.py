@@ -15,6 +15,7 @@ from connectors.sandbox.faults import FaultsError, read_faults
 from connectors.sandbox.server import PLATFORMS, start_sandbox
 from gateway import memory
 from gateway.app import create_app
+from gateway.auth.tokens import lender_keys
 from gateway.cli.shared import AsJson, print_json, print_table, say, settings
 from gateway.keys import create_keys
 from gateway.profile.request import ProfileRequest
@@ -64,7 +65,7 @@ def serve(
         try:
             try:
                 await web.TCPSite(runner, host or held.host, held.port if port is None else port).start()
-            except OSError:
+            except (OSError, OverflowError):
                 raise ConfigurationError(at="host, port", mend="this address cannot be listened on") from None
             memory.settle()
             address = runner.addresses[0]
@@ -91,7 +92,10 @@ def sandbox(
         ) from None
 
     async def work() -> None:
-        running = await start_sandbox(port, seed=seed, faults=troubles)
+        try:
+            running = await start_sandbox(port, seed=seed, faults=troubles)
+        except (OSError, OverflowError):
+            raise ConfigurationError(at="port", mend="this port cannot be listened on") from None
         say(f"沙箱 simulated platforms on {running.url}  (scenarios: {running.url}/_sandbox/scenarios)")
         try:
             await until_stopped()
@@ -115,7 +119,10 @@ def keys_new(as_json: AsJson = False) -> None:
 @config_app.command("check")
 def config_check(as_json: AsJson = False) -> None:
     """检查 Read the settings, say what they are; secrets are not shown."""
-    shown = orjson.loads(settings().model_dump_json())
+    held = settings()
+    for name, lender in held.lenders.items():
+        lender_keys(name, lender.jwks)  # A private key that was pasted by mistake must not be shown.
+    shown = orjson.loads(held.model_dump_json())
     if as_json:
         print_json(shown)
     else:

@@ -37,7 +37,7 @@ def settings() -> Settings:
 
 def say(text: str) -> None:
     """Progress, for people: standard error."""
-    err.print(text, highlight=False, markup=False)
+    err.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def write(text: str, end: str = "\n") -> None:
