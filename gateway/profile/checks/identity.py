@@ -33,8 +33,8 @@ def check(material: Material, policy: CheckPolicy) -> list[Dict]:
             unknown(
                 "identity",
                 ["registration"],
-                "登记机关没有答复或无记录，身份未能核对。",
-                "The registration authority gave no record: identity was not checked.",
+                "本画像没有登记机关的记录，身份未能核对。",
+                "This profile holds no record of the registration authority: identity was not checked.",
                 [stated("declared/uscc", material.uscc), stated("declared/name", material.name)],
             )
         ]
