@@ -77,6 +77,10 @@ class Connector(Protocol):
         """Manifest version and the first 12 hex digits of the manifest's digest."""
 
     @property
+    def names(self) -> Mapping[str, str]:
+        """What people are shown, by language: zh and en."""
+
+    @property
     def assurance(self) -> str: ...
 
     @property

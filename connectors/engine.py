@@ -76,6 +76,11 @@ class DeclarativeConnector:
         return self._loaded.version
 
     @property
+    def names(self) -> Mapping[str, str]:
+        names = self._loaded.manifest.names
+        return {"zh": names.zh, "en": names.en}
+
+    @property
     def assurance(self) -> str:
         return self._loaded.manifest.assurance
 

@@ -12,17 +12,22 @@ from gateway.api.openapi import openapi
 from gateway.api.operations import OPENAPI
 from gateway.api.routing import METRICS, TOKENS, add_routes, outer
 from gateway.auth.tokens import Tokens
+from gateway.authorize import lenders, pages
+from gateway.authorize.desk import DESK, open_desk
+from gateway.authorize.identity import IdentityCheck
 from gateway.cosigning import cosigning
 from gateway.services import SERVICES, Now, open_services, utc_now
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
 from schemas.errors import ConfigurationError
 
-ROUTES = [*consents.ROUTES, *profiles.ROUTES, *log.ROUTES, *operations.ROUTES]
+ROUTES = [*consents.ROUTES, *lenders.ROUTES, *pages.ROUTES, *profiles.ROUTES, *log.ROUTES, *operations.ROUTES]
 
 
-def create_app(settings: Settings, *, now: Now = utc_now) -> web.Application:
-    """Shape only: nothing is opened before the server starts."""
+def create_app(
+    settings: Settings, *, now: Now = utc_now, identity: IdentityCheck | None = None
+) -> web.Application:
+    """Shape only: nothing is opened before the server starts. ``identity`` checks who agrees for an enterprise."""
     if settings.production and HttpRequestParser is HttpRequestParserPy:
         raise ConfigurationError(at="production", mend="aiohttp must run with its C parser")
     app = web.Application(middlewares=[outer], client_max_size=settings.limits.body_bytes)
@@ -33,6 +38,7 @@ def create_app(settings: Settings, *, now: Now = utc_now) -> web.Application:
     async def services(app: web.Application) -> AsyncIterator[None]:
         async with open_services(settings, now=now, metrics=metrics) as opened, cosigning(opened):
             app[SERVICES] = opened
+            app[DESK] = open_desk(opened, identity)
             app[TOKENS] = Tokens(
                 settings.lenders, opened.keys.token, issuer=settings.issuer, seconds=settings.limits.token_seconds
             )

@@ -218,6 +218,12 @@ class Overloaded(LaterError):
     code = "overloaded"
 
 
+class TooManyRequests(LaterError):
+    """One caller, or one link, is used too often."""
+
+    code = "too_many_requests"
+
+
 class ShuttingDown(LaterError):
     code = "shutting_down"
 

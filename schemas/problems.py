@@ -234,6 +234,7 @@ PROBLEMS: dict[str, Problem] = {
         "数据未被释放。" + _RETRY_ZH,
     ),
     "overloaded": Problem(503, "Too much is asked at once", "请求过多", _RETRY, _RETRY_ZH),
+    "too_many_requests": Problem(429, "You ask too often", "请求过于频繁", _RETRY, _RETRY_ZH),
     "shutting_down": Problem(503, "The gateway is stopping", "网关正在停止", _RETRY, _RETRY_ZH),
     "upstream_connect": Problem(502, "The platform could not be reached", "无法连接平台", _RETRY, _RETRY_ZH),
     "upstream_timeout": Problem(504, "The platform did not answer in time", "平台应答超时", _RETRY, _RETRY_ZH),

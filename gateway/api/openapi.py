@@ -14,6 +14,7 @@ _TITLES = {
     201: "Created",
     202: "Accepted",
     204: "No content",
+    303: "Go on there",
     400: "The request is wrong",
     401: "No valid access token",
     403: "The consent does not cover this",
@@ -25,6 +26,7 @@ _TITLES = {
     413: "The body is too large",
     415: "Not application/json",
     422: "Understood, but not acceptable",
+    429: "Too often",
     503: "Ask again later",
 }
 
