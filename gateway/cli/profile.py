@@ -43,6 +43,7 @@ def print_profile(profile: dict[str, Any]) -> None:
         f"画像 {profile['id']} · 授权 {profile['consent_id']} ({profile['consent_assurance']}) · "
         f"完整性 {done['answered']}/{done['asked']}",
         highlight=False,
+        soft_wrap=True,
     )
     sections = Table(title="数据集 sections", title_justify="left")
     for column in ("数据集", "状态", "截至", "要点"):
@@ -51,7 +52,7 @@ def print_profile(profile: dict[str, Any]) -> None:
         if section["state"] == "not_requested":
             continue
         colour = _COLOURS.get(section["state"], "white")
-        points = "，".join(f"{k} {_with_unit(v)}" for k, v in list(section["values"].items())[:3])
+        points = "\n".join(f"{k} {_with_unit(v)}" for k, v in list(section["values"].items())[:3])
         state = section["state"] + (f" ({section['reason']})" if section["reason"] else "")
         sections.add_row(name, f"[{colour}]{state}[/{colour}]", section["as_of"] or "", plain(points))
     console.print(sections)
