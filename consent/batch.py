@@ -82,18 +82,18 @@ class Batch:
         self.permits = PermitSet()
         self.requests = RequestSet()
         self.keys = KeySet(vault)
-        self._connection = connection
-        self._page = page
+        self.connection = connection
+        self.page = page
         self._rows: dict[Table, list[dict[str, object]]] = {}
         self._last: list[Callable[[Connection], object]] = []
 
     def load(self) -> None:
-        for permit in self.permits.load(self._connection, self.time):
+        for permit in self.permits.load(self.connection, self.time):
             self.consents.want(permit.consent_id)
-        for consent in self.consents.load(self._connection, self.now):
+        for consent in self.consents.load(self.connection, self.now):
             self.keys.want(consent.subject)
-        self.requests.load(self._connection, self.time)
-        self.keys.load(self._connection)
+        self.requests.load(self.connection, self.time)
+        self.keys.load(self.connection)
 
     def insert(self, table: Table, row: dict[str, object]) -> None:
         self._rows.setdefault(table, []).append(row)
@@ -112,7 +112,7 @@ class Batch:
         id: str | None = None,
     ) -> tuple[int, bytes]:
         """The log index and the canonical bytes of the new entry."""
-        return self._page.append(
+        return self.page.append(
             event,
             id=id or os.urandom(16).hex(),
             time=self.time,
@@ -123,12 +123,12 @@ class Batch:
         )
 
     def write(self) -> tuple[Head, Growth]:
-        self.keys.write(self._connection)
-        self.consents.write(self._connection)
-        self.permits.write(self._connection)
-        self.requests.write(self._connection)
+        self.keys.write(self.connection)
+        self.consents.write(self.connection)
+        self.permits.write(self.connection)
+        self.requests.write(self.connection)
         for table, rows in self._rows.items():
-            execute_many(self._connection, _INSERT[table], rows)
+            execute_many(self.connection, _INSERT[table], rows)
         for act in self._last:
-            act(self._connection)
-        return self._page.write()
+            act(self.connection)
+        return self.page.write()

@@ -23,6 +23,8 @@ from consent.journal import Journal
 from consent.keys import ADD_SUBJECT_KEY, key_row
 from consent.leases import LEASE_SECONDS, Leases, PermitGuard
 from consent.ledger import Ledger
+from consent.log.rotation import Succession
+from consent.logkeys import succession
 from consent.permits import Permit, Sweep
 from consent.profiles import Issued
 from consent.reads import LogEntry, LogSource, StoredProfile
@@ -132,6 +134,10 @@ class Evidence:
         """The newest signed checkpoint and the witnesses that co-signed it."""
         return await self._read(signed_head)
 
+    async def log_keys(self) -> Succession:
+        """The keys that the log has had, from its entries: looks at all of them."""
+        return await self._read(succession, self._ledger.origin)
+
     async def entries(self, start: int, stop: int) -> list[LogEntry]:
         """Entries ``start`` up to ``stop``, as far as there are any."""
         return await self._read(reads.entries, start, stop)
@@ -234,17 +240,20 @@ async def open_evidence(
     pseudonym_key: bytes,
     log_key: Ed25519PrivateKey,
     origin: str,
+    other_log_keys: Callable[[], Sequence[Ed25519PrivateKey]] = tuple,
     permit_seconds: float = 900,
     clock: Callable[[], datetime] = _utc_now,
 ) -> AsyncIterator[Evidence]:
     """Open (or create) the evidence in one SQLite file, and sweep orphaned permits while it is open.
 
     ``kek`` and ``pseudonym_key`` are 32 bytes; ``origin`` names the log for good. ``permit_seconds`` is how long a
-    permit lasts; ``clock`` gives the time of everything durable (on SQLite the database has no clock of its own).
+    permit lasts; ``other_log_keys`` is asked where the stored head is signed by another key than ``log_key``, for
+    another process may have changed it; ``clock`` gives the time of everything durable (on SQLite the database has no
+    clock of its own).
     Raises KeysUnavailable under another key-encryption key, LogBroken where the stored head does not hold together or
     is of another origin or key, and StorageUnavailable.
     """
-    database, ledger, vault = Database(path), Ledger(origin, log_key), Vault(kek, pseudonym_key)
+    database, ledger, vault = Database(path), Ledger(origin, log_key, other_log_keys), Vault(kek, pseudonym_key)
     new_batch = partial(Batch, vault=vault, permit_validity=timedelta(seconds=permit_seconds))
     try:
         await asyncio.to_thread(_prepare, database, ledger, vault)

@@ -5,7 +5,8 @@ size. Beside the leaf hashes the root over every full tile of 256 is kept, so th
 takes a few short reads whatever the size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from consent.log.merkle import EMPTY_ROOT, CompactRange, Growth, ProofError, leaf_hash, root_of
 from consent.log.note import Checkpoint, NoteError, Vkey, open_checkpoint, sign_checkpoint
+from consent.log.rotation import Rotation
 from consent.storage import execute_many, fetch
 from consent.tables import log_entries, log_head, log_tiles
 from schemas.base import Json
@@ -93,16 +95,29 @@ def read_head(connection: Connection) -> Head:
 
 
 class Ledger:
-    """What signs: the origin and the key. Remembers the last range, used only while the stored head still matches."""
+    """What signs: the origin and the key. Remembers the last range, used only while the stored head still matches.
 
-    def __init__(self, origin: str, key: Ed25519PrivateKey) -> None:
+    ``other_keys`` is asked when a stored head was not signed by ``key``: another process may have changed the key.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        key: Ed25519PrivateKey,
+        other_keys: Callable[[], Sequence[Ed25519PrivateKey]] = tuple,
+    ) -> None:
         self.origin = origin
-        self._key = key
-        self.vkey = Vkey.of(origin, key)
+        self.key = key
+        self._other_keys = other_keys
         self._range = CompactRange()
+        self._next_key: Ed25519PrivateKey | None = None
 
-    def sign(self, size: int, root: bytes) -> str:
-        return sign_checkpoint(Checkpoint(self.origin, size, root), self.origin, self._key)
+    @property
+    def vkey(self) -> Vkey:
+        return Vkey.of(self.origin, self.key)
+
+    def sign(self, size: int, root: bytes, key: Ed25519PrivateKey | None = None) -> str:
+        return sign_checkpoint(Checkpoint(self.origin, size, root), self.origin, key or self.key)
 
     def create(self, connection: Connection) -> None:
         """Write the empty head where there is none yet."""
@@ -126,7 +141,7 @@ class Ledger:
         row = _head_row(connection)
         try:
             tree = CompactRange.from_bytes(row.range)
-            checkpoint, _ = open_checkpoint(row.checkpoint, [self.vkey])
+            checkpoint = self._opened(row.checkpoint)
         except (ProofError, NoteError):
             raise LogBroken(at="head") from None
         if (tree.size, tree.root()) != (row.size, row.root):
@@ -140,8 +155,20 @@ class Ledger:
             raise LogBroken(at="head", known=known.size, size=row.size)
         return Head(row.size, row.root, row.checkpoint)
 
+    def _opened(self, note: str) -> Checkpoint:
+        try:
+            return open_checkpoint(note, [self.vkey])[0]
+        except NoteError:
+            for key in self._other_keys():
+                with suppress(NoteError):
+                    checkpoint, _ = open_checkpoint(note, [Vkey.of(self.origin, key)])
+                    self.key = key
+                    return checkpoint
+            raise
+
     def open(self, connection: Connection) -> "Page":
         """Raises LogBroken where the stored head is neither the last one known nor continues it."""
+        self._next_key = None
         row = _head_row(connection)
         tree, head = self._range, Head(row.size, row.root, row.checkpoint)
         if tree.size != row.size or tree.root() != row.root:
@@ -150,9 +177,14 @@ class Ledger:
             tree = CompactRange.from_bytes(row.range)
         return Page(self, connection, tree, head)
 
+    def change_key(self, key: Ed25519PrivateKey) -> None:
+        """Sign with this key once the transaction that signed its first head was committed."""
+        self._next_key = key
+
     def remember(self, tree: CompactRange) -> None:
-        """Keep the range of a commit that succeeded."""
+        """Keep the range, and the key, of a commit that succeeded."""
         self._range = tree
+        self.key, self._next_key = self._next_key or self.key, None
 
 
 class Page:
@@ -165,6 +197,23 @@ class Page:
         self._head = head
         self._rows: list[dict[str, object]] = []
         self._leaves: list[bytes] = []
+        self._new_key: Ed25519PrivateKey | None = None
+
+    @property
+    def origin(self) -> str:
+        return self._ledger.origin
+
+    def rotation(self, new_key: Ed25519PrivateKey) -> Rotation | None:
+        """The key change that the next entry would state; None where this transaction states one already."""
+        if self._new_key:
+            return None
+        index = self._tree.size + len(self._leaves)
+        return Rotation(self.origin, index, self._ledger.vkey, Vkey.of(self.origin, new_key))
+
+    def rotate(self, rotation: Rotation, new_key: Ed25519PrivateKey) -> str:
+        """Sign this transaction's head with the new key; answers with the statement for the next entry."""
+        self._new_key = new_key
+        return rotation.sign(self._ledger.key, new_key)
 
     def append(
         self,
@@ -203,7 +252,9 @@ class Page:
             return self._head, growth
         execute_many(self._connection, _ADD_ENTRY, self._rows)
         self._write_tiles()
-        checkpoint = self._ledger.sign(growth.size, growth.root)
+        if self._new_key:
+            self._ledger.change_key(self._new_key)
+        checkpoint = self._ledger.sign(growth.size, growth.root, self._new_key)
         execute_many(
             self._connection,
             _SET_HEAD,

@@ -7,6 +7,7 @@ in production a missing key is an error, so that a forgotten mount cannot start 
 
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from schemas.errors import ConfigurationError
+
+NEXT_LOG_KEY = "log.next.pem"
+"""The key that the log changes to, from the moment it was made until it lies in the place of ``log.pem``."""
 
 _SYMMETRIC = ("kek", "pseudonym")
 _SIGNING = ("log", "profile", "token")
@@ -71,6 +75,30 @@ def load_keys(folder: Path, *, create: bool) -> Keys:
     kek, pseudonym = (_symmetric(folder / name) for name in _SYMMETRIC)
     log, profile, token = (signing_key(folder / f"{name}.pem") for name in _SIGNING)
     return Keys(kek, pseudonym, log, profile, token)
+
+
+def log_keys(folder: Path) -> list[Ed25519PrivateKey]:
+    """The keys that the log may have changed to, as far as they can be read. The next one first: once it is gone, it
+    lies in the place of the other."""
+    keys = []
+    for name in (NEXT_LOG_KEY, "log.pem"):
+        with suppress(ConfigurationError):
+            keys.append(signing_key(folder / name))
+    return keys
+
+
+def finish_rotation(folder: Path) -> None:
+    """Put the next key in the place of ``log.pem``, which is gone then. Raises ConfigurationError."""
+    try:
+        (folder / NEXT_LOG_KEY).replace(folder / "log.pem")
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError:
+        mend = "the log has changed its key: put log.next.pem in the place of log.pem"
+        raise ConfigurationError(at="keys", mend=mend) from None
 
 
 def _read(path: Path) -> bytes:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -12,7 +13,7 @@ from connectors.base import Connector
 from connectors.registry import load_connectors
 from connectors.transport import AioTransport
 from consent.evidence import Evidence, open_evidence
-from gateway.keys import Keys, load_keys
+from gateway.keys import Keys, load_keys, log_keys
 from gateway.profile.policy import CheckPolicy
 from gateway.profile.sign import ProfileSigner
 from gateway.settings import Settings
@@ -71,6 +72,7 @@ async def open_services(
             kek=keys.kek,
             pseudonym_key=keys.pseudonym,
             log_key=keys.log,
+            other_log_keys=partial(log_keys, settings.key_folder),
             origin=settings.origin,
             permit_seconds=settings.limits.permit_seconds,
             clock=now,

@@ -175,6 +175,12 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                 {"first": "first index", "last": "last index"},
             ),
             EventType(
+                "log.rekeyed",
+                "轮换日志密钥",
+                "From this entry on another key signs the heads of this log",
+                {"statement": "signed note of both keys on origin, index of this entry, old key and new key"},
+            ),
+            EventType(
                 "access.refused",
                 "拒绝访问",
                 "A lender reached for a consent or profile that is not its own, or that does not exist",

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from consent.log.note import ED25519, Note, NoteError, Vkey, sign_note
 
-EVENT = "log.key_rotated"
+EVENT = "log.rekeyed"
 MARK = f'"event":"{EVENT}"'.encode()
 """Every canonical entry of a rotation contains it; what contains it need not be one."""
 

@@ -122,9 +122,12 @@ def consistency(
     async def work(services: Services) -> tuple[int, str, list[str]]:
         evidence = services.evidence
         try:
-            old, _signers = open_checkpoint(older, [Vkey.parse(evidence.vkey)])
+            keys = await evidence.log_keys()
+            old, signers = open_checkpoint(older, [Vkey.parse(evidence.vkey), *keys.keys])
         except NoteError:
             raise InvalidRequest(at="from", mend="a checkpoint signed by this log's key") from None
+        if any((limit := keys.limit(vkey)) is not None and old.size > limit for vkey in signers):
+            raise LogBroken(at="key", mend="signed by a key after it was replaced: keep both signed heads")
         if not 0 < old.size <= evidence.size:
             raise LogBroken(at="size", mend="the log is shorter than the older checkpoint: keep both signed heads")
         proof = await evidence.consistency(old.size, evidence.size)

@@ -1,4 +1,4 @@
-"""``xinqiao serve``, ``sandbox``, ``keys``, ``config`` and ``schema``."""
+"""``xinqiao serve``, ``sandbox``, ``config`` and ``schema``."""
 
 import asyncio
 import logging
@@ -17,7 +17,6 @@ from gateway import memory
 from gateway.app import create_app
 from gateway.auth.tokens import lender_keys
 from gateway.cli.shared import AsJson, print_json, print_table, say, settings
-from gateway.keys import create_keys
 from gateway.profile.request import ProfileRequest
 from gateway.telemetry import configure_logging
 from schemas.base import json_schema
@@ -27,7 +26,6 @@ from schemas.manifest import Manifest
 from schemas.profile import Profile
 from schemas.records import CATALOGUE
 
-keys_app = typer.Typer(help="密钥 The gateway's own keys.", no_args_is_help=True)
 config_app = typer.Typer(help="设置 Settings.", no_args_is_help=True)
 
 SCHEMAS: dict[str, type[BaseModel]] = {
@@ -103,17 +101,6 @@ def sandbox(
             await running.close()
 
     asyncio.run(work())
-
-
-@keys_app.command("new")
-def keys_new(as_json: AsJson = False) -> None:
-    """生成 Make the keys that are missing; existing keys are never touched."""
-    folder = settings().key_folder
-    made = create_keys(folder)
-    if as_json:
-        print_json({"folder": str(folder), "made": made})
-    else:
-        say(f"{folder}: " + (", ".join(made) or "无缺失 nothing was missing"))
 
 
 @config_app.command("check")

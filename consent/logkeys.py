@@ -1,0 +1,47 @@
+"""Change the key of the log: the statement of both keys becomes an entry, and the head that covers it is the first that
+the new key signs."""
+
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection, select
+
+from consent.batch import Batch, Command, Refusal
+from consent.log.note import NoteError
+from consent.log.rotation import EVENT, Rotation, Succession
+from consent.tables import log_entries
+from schemas.errors import InvalidRequest, LogBroken
+
+_ROTATIONS = (
+    select(log_entries.c.position, log_entries.c.entry)
+    .where(log_entries.c.event == EVENT)
+    .order_by(log_entries.c.position)
+)
+
+
+def succession(connection: Connection, origin: str) -> Succession:
+    """The keys that the log has had. Looks at every entry. Raises LogBroken for a rotation that does not hold."""
+    keys = Succession(origin)
+    try:
+        for position, entry in connection.execute(_ROTATIONS):
+            keys.add(position, entry)
+    except (NoteError, ValueError):
+        raise LogBroken(at="rotation") from None
+    return keys
+
+
+@dataclass(frozen=True, slots=True)
+class RotateLogKey(Command[Rotation]):
+    """From this entry on ``new_key`` signs. Refuses a key that the log has had, and a second one in the same moment."""
+
+    actor: str
+    new_key: Ed25519PrivateKey = field(repr=False)
+
+    def decide(self, batch: Batch) -> Rotation | Refusal:
+        page = batch.page
+        rotation = page.rotation(self.new_key)
+        if rotation is None or rotation.new in (rotation.old, *succession(batch.connection, page.origin).keys):
+            return Refusal(InvalidRequest(at="key", mend="a key that this log has not had"))
+        statement = page.rotate(rotation, self.new_key)
+        batch.append(EVENT, self.actor, None, None, {"statement": statement})
+        return rotation
