@@ -4,6 +4,8 @@ The restriction makes it cheap: no floats, integers below 2^53 and ASCII keys, s
 UTF-16 and no number needs ECMAScript's formatting. Within it the bytes are those of RFC 8785.
 """
 
+from collections.abc import Collection, Iterable
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -11,6 +13,7 @@ import orjson
 from schemas.errors import InvalidValue
 
 _SCALARS = frozenset({str, int, bool, type(None)})
+_DICT = frozenset({dict})
 
 
 def canonical(obj: Any) -> bytes:
@@ -32,16 +35,28 @@ def _walk(node: Any) -> None:
     """Refuse what orjson would write: floats, NaN as null, and many types that JSON does not have."""
     kind = type(node)
     if kind is dict:
-        # Whole rows of plain values are by far the most common node: both tests run without a Python loop.
-        if not all(map(str.isascii, node)):
-            raise InvalidValue(what="canonical_json")
-        values = node.values()
+        _keys(node)
+        _values(node.values())
     elif kind is list or kind is tuple:
-        values = node
-    elif kind in _SCALARS or isinstance(node, str):
-        return
-    else:
+        if node and _DICT.issuperset(map(type, node)):
+            # Records by the hundred are nearly all of a profile: each test runs once over all of them, in C.
+            _keys(set().union(*node))
+            if not _SCALARS.issuperset(map(type, chain.from_iterable(map(dict.values, node)))):
+                for item in node:
+                    _values(item.values())
+        else:
+            _values(node)
+    elif kind not in _SCALARS and not isinstance(node, str):
         raise InvalidValue(what="canonical_json")
+
+
+def _keys(keys: Iterable[str]) -> None:
+    # orjson has refused whatever is no text.
+    if not all(map(str.isascii, keys)):
+        raise InvalidValue(what="canonical_json")
+
+
+def _values(values: Collection[Any]) -> None:
     if not _SCALARS.issuperset(map(type, values)):
         for value in values:
             if type(value) not in _SCALARS:
