@@ -31,7 +31,7 @@ def asked(world: World, **changes: Any) -> dict[str, Any]:
         "valid_days": 90,
         "max_uses": 3,
         "retention_days": 1825,
-        "disposal": "到期销毁 destroyed",
+        "disposal": {"zh": "到期销毁。", "en": "They are destroyed."},
         **changes,
     }
 

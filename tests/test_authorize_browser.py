@@ -1,6 +1,6 @@
 """The authorisation pages in a real browser at phone size, in both languages: Chromium driven by playwright.
 
-``XINQIAO_SCREENSHOTS=FOLDER`` keeps pictures; docs/images holds those of one run.
+``AUTHORIZE_SCREENSHOTS=FOLDER`` keeps pictures; docs/images holds those of one run.
 """
 
 import os
@@ -79,7 +79,7 @@ async def page(chromium: Browser) -> AsyncIterator[Page]:
 
 
 async def keep(page: Page, name: str) -> None:
-    if folder := os.environ.get("XINQIAO_SCREENSHOTS"):
+    if folder := os.environ.get("AUTHORIZE_SCREENSHOTS"):
         await page.screenshot(path=f"{folder}/authorize-{name}.jpg", full_page=True, type="jpeg", quality=60)
 
 

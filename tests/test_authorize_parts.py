@@ -41,7 +41,7 @@ def made(**changes: Any) -> ConsentAsk:
             "lookback_months": 12,
             "valid_days": 30,
             "retention_days": 100,
-            "disposal": "销毁",
+            "disposal": Both(zh="销毁", en="Destroyed"),
             **changes,
         }
     )
@@ -129,7 +129,7 @@ def test_whatever_is_asked_otherwise_is_another_text(part: str, language: Any) -
     changes: dict[str, Any] = {
         "purpose": {"purpose_text": Both(zh="营销", en="Marketing")},
         "application": {"application": "LN-2"},
-        "disposal": {"disposal": "保留"},
+        "disposal": {"disposal": Both(zh="保留", en="Kept")},
         "recipients": {"recipients": ["另一家"]},
         "lender": {},
         "scopes": {"scopes": SCOPES[1:]},

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field
 
-from schemas.base import Json, Model, Name, ShortText, Text, utc_text
+from schemas.base import Json, Model, Name, ShortText, utc_text
 from schemas.consent import ConsentGrant, Enterprise, Scope
 from schemas.errors import InvalidRequest
 from schemas.profile import Both
@@ -44,7 +44,8 @@ class ConsentAsk(Model):
     valid_days: Annotated[int, Field(ge=1, le=3660)]
     max_uses: Annotated[int, Field(ge=1)] | None = None
     retention_days: Annotated[int, Field(ge=1, le=36500)]
-    disposal: Text
+    disposal: Both
+    """What becomes of the results then."""
     language: Language = "zh"
     """Which the page opens in; the enterprise may change it."""
     link_hours: Annotated[int, Field(ge=1, le=720)] = 72
@@ -55,6 +56,10 @@ class ConsentAsk(Model):
         """The scopes that hold sensitive fields (PIPL 29), by data set in the order of the catalogue."""
         found = {name: [s for s in self.scopes if s.dataset == name and sensitive_of(s)] for name in CATALOGUE}
         return {name: scopes for name, scopes in found.items() if scopes}
+
+
+def words(both: Both, language: Language) -> str:
+    return both.zh if language == "zh" else both.en
 
 
 def sensitive_of(scope: Scope) -> frozenset[str]:
@@ -96,6 +101,7 @@ def grant_of(
     ask: ConsentAsk,
     grantee: str,
     *,
+    language: Language,
     separate: Collection[str],
     identity_check: str,
     text_version: str,
@@ -120,7 +126,7 @@ def grant_of(
         "valid_to": utc_text(now + timedelta(days=ask.valid_days)),
         "max_uses": ask.max_uses,
         "retention_days": ask.retention_days,
-        "disposal": ask.disposal,
+        "disposal": words(ask.disposal, language),
         "channel": CHANNEL,
         "given_at": utc_text(now),
         "device": device,
@@ -137,6 +143,7 @@ def trial_grant(ask: ConsentAsk, grantee: str, now: datetime) -> ConsentGrant:
     return grant_of(
         ask,
         grantee,
+        language=ask.language,
         separate=ask.sensitive,
         identity_check="none",
         text_version="none",

@@ -26,6 +26,7 @@ class Desk:
     platforms: Mapping[str, Mapping[str, str]]
     secret: bytes
     links: Buckets
+    checks: Buckets
     strangers: Buckets
     templates: Environment
 
@@ -54,6 +55,8 @@ def open_desk(services: Services, identity: IdentityCheck | None) -> Desk:
         {name: connector.names for name, connector in services.connectors.items()},
         hkdf(secret, b"form"),
         links=Buckets(60, 1.0),
+        # A real check sends a message each time it begins.
+        checks=Buckets(10, 60.0),
         strangers=Buckets(20, 5.0),
         templates=Environment(
             loader=FileSystemLoader(HERE / "templates"),

@@ -238,7 +238,9 @@ def _identity(visit: Visit) -> IdentityCheck:
 
 
 async def _identity_page(visit: Visit, separate: frozenset[str], problem: str | None = None) -> web.Response:
-    hint = await _identity(visit).begin(visit.person(), visit.services.now())
+    identity = _identity(visit)
+    visit.desk.checks.take(visit.token)
+    hint = await identity.begin(visit.person(), visit.services.now())
     status = 403 if problem else 200
     return visit.page("identity.html", status, separate=sorted(separate), hint=hint, problem=problem)
 
@@ -287,6 +289,7 @@ def _given(visit: Visit, identity_check: str, separate: frozenset[str]) -> GiveC
     grant = grant_of(
         ask,
         visit.stored.lender,
+        language=visit.language,
         separate=separate,
         identity_check=identity_check,
         text_version=statement.version,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.authorize.asked import ConsentAsk, Language, sensitive_of
+from gateway.authorize.asked import ConsentAsk, Language, sensitive_of, words
 from schemas.consent import Scope
 from schemas.records import CATALOGUE
 
@@ -160,7 +160,6 @@ def statement_of(
 
     to = form["recipients"].format(names=comma.join(ask.recipients)) if ask.recipients else form["no_recipients"]
     uses = form["any_uses"] if ask.max_uses is None else form["uses"].format(n=ask.max_uses)
-    purpose = ask.purpose_text.zh if language == "zh" else ask.purpose_text.en
     name = ask.subject.name
     sections = (
         Section(form["who"], (form["who_line"].format(lender=lender, name=name, uscc=ask.subject.uscc), to)),
@@ -168,13 +167,15 @@ def statement_of(
             form["what"],
             (*map(scope_line, ask.scopes), form["lookback"].format(months=ask.lookback_months)),
         ),
-        Section(form["why"], (purpose, form["application"].format(application=ask.application))),
+        Section(
+            form["why"], (words(ask.purpose_text, language), form["application"].format(application=ask.application))
+        ),
         Section(
             form["long"],
             (
                 form["valid"].format(days=ask.valid_days),
                 uses,
-                form["kept"].format(days=ask.retention_days, disposal=ask.disposal),
+                form["kept"].format(days=ask.retention_days, disposal=words(ask.disposal, language)),
             ),
         ),
         Section(form["otherwise"], (form["otherwise_line"].format(lender=lender), form["withdraw"], form["seen"])),
