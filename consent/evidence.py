@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from consent import reads, requests
 from consent.audit import Flaw, audit
 from consent.batch import Batch, Command
+from consent.bundle import ProfileRow, bundle, profile_row
 from consent.consents import ChangeConsent
 from consent.cosignatures import SignedHead, signed_head
 from consent.journal import Journal
@@ -125,6 +126,15 @@ class Evidence:
     async def profile(self, profile_id: str) -> StoredProfile | None:
         """The newest revision of a profile. Raises KeysUnavailable."""
         return await self._read(reads.profile, profile_id, self._vault)
+
+    async def profile_row(self, profile_id: str) -> ProfileRow | None:
+        """Whose the profile is, whether or not its content is still there."""
+        return await self._read(profile_row, profile_id)
+
+    async def bundle(self, profile_id: str, row: ProfileRow, jwk: Mapping[str, str]) -> bytes:
+        """The evidence of a profile as one file; ``jwk`` is the public key that signed it. Raises KeysUnavailable and
+        LogBroken."""
+        return await self._read(bundle, profile_id, row, self._vault, self._ledger.vkey, jwk)
 
     async def checkpoint(self) -> str:
         """The newest signed checkpoint, also where another process wrote it, with its witnesses' lines."""

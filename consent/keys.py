@@ -64,5 +64,9 @@ class KeySet:
             self._rows.append(key_row(key, wrapped))
         return key
 
+    def find(self, subject: str, retention: RetentionClass) -> SubjectKey | None:
+        """The key as it was loaded; None where there is none, or no longer."""
+        return self._keys[subject].get(retention)
+
     def write(self, connection: Connection) -> None:
         execute_many(connection, ADD_SUBJECT_KEY, self._rows)

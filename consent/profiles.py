@@ -21,14 +21,14 @@ def profile_entry(profile_id: str, revision: int) -> str:
     return f"{profile_id}.{revision}"
 
 
-def record_name(platform: str, dataset: str) -> str:
-    """The payload name of one source's sealed record."""
-    return f"record/{platform}/{dataset}"
+def reply_name(platform: str, dataset: str) -> str:
+    """The payload name of what is kept of one source's reply."""
+    return f"reply/{platform}/{dataset}"
 
 
 @dataclass(frozen=True, slots=True)
 class SealedSource:
-    """What is kept of one source: the filtered canonical records, as bytes."""
+    """What is kept of one source's reply: JSON with the ``digest`` of the raw bytes and the filtered ``records``."""
 
     platform: str
     dataset: str
@@ -37,7 +37,7 @@ class SealedSource:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one source ended; ``commitment`` (hex) is the one that the profile shows."""
+    """How one source ended; ``commitment`` (hex) is the one that the profile shows, to the payload of SealedSource."""
 
     platform: str
     dataset: str
@@ -110,8 +110,8 @@ class IssueProfile(Command[Issued]):
         entry_id = profile_entry(self.profile_id, self.revision)
         key = batch.keys.get(row.subject, RetentionClass.PAYLOAD)
         for source in self.records:
-            name = record_name(source.platform, source.dataset)
-            seal(batch, key, entry_id, name, "record", source.payload)
+            name = reply_name(source.platform, source.dataset)
+            seal(batch, key, entry_id, name, "reply", source.payload)
         listed: list[Json] = [[o.platform, o.dataset, o.state, o.reason, o.commitment] for o in self.outcomes]
         index, entry = batch.append(
             "profile.issued",

@@ -14,6 +14,7 @@ from consent.consents import consent_of
 from consent.keys import KeySet
 from consent.ledger import hash_at, nodes, read_head
 from consent.log.merkle import ProofError, consistency_proof, inclusion_proof
+from consent.log.rotation import EVENT as ROTATED
 from consent.log.tiles import WIDTH, tile_path
 from consent.policy import shown_state, standing
 from consent.profiles import Issued, profile_entry
@@ -69,6 +70,8 @@ _PROFILE = (
 )
 _SEALED = select(sealed.c.key_version, sealed.c.nonce, sealed.c.ciphertext).where(sealed.c.id == bindparam("id"))
 _ENTRIES = select(log_entries.c.position, log_entries.c.entry).order_by(log_entries.c.position)
+# As a literal: only then is it plain to the database that the index of rotations serves.
+_ROTATIONS = _ENTRIES.where(log_entries.c.event == bindparam("event", ROTATED, literal_execute=True))
 
 
 def _consent(row: Sequence[Any], now: datetime) -> Consent:
@@ -124,6 +127,11 @@ def entries(connection: Connection, start: int, stop: int) -> list[LogEntry]:
 def entries_about(connection: Connection, consent_id: str) -> list[LogEntry]:
     """Every entry that names a consent: who asked, when, for what, and what came of it (征信业管理条例 22)."""
     return [LogEntry(*row) for row in connection.execute(_ENTRIES.where(log_entries.c.consent == consent_id))]
+
+
+def rotations(connection: Connection) -> list[LogEntry]:
+    """Every entry by which the log changed its key, in order."""
+    return [LogEntry(*row) for row in connection.execute(_ROTATIONS)]
 
 
 def _size(connection: Connection, size: int) -> int:

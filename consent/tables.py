@@ -91,7 +91,7 @@ sealed = Table(
     "sealed",
     metadata,
     Column("id", String(400), primary_key=True),  # entry id and payload name
-    Column("kind", String(32), nullable=False),  # profile, record, items, sources
+    Column("kind", String(32), nullable=False),  # profile, reply, items, sources
     Column("subject", String(64), nullable=False, index=True),
     Column("class", String(16), nullable=False),
     Column("key_version", Integer, nullable=False),
@@ -141,6 +141,12 @@ log_entries = Table(
     Column("subject", String(64), index=True),
     Column("entry", LargeBinary, nullable=False),
     Column("leaf", LargeBinary, nullable=False),
+    Index(
+        "log_key_rotations",
+        "position",
+        sqlite_where=text("event = 'log.rekeyed'"),
+        postgresql_where=text("event = 'log.rekeyed'"),
+    ),
 )
 
 log_tiles = Table(

@@ -23,6 +23,7 @@ from threading import Lock
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from consent.log.commitment import commit
 from schemas.canonical import canonical
 from schemas.errors import ConfigurationError, KeysUnavailable
 
@@ -33,7 +34,6 @@ EPOCH = 1
 
 _SUBJECT_DOMAIN = b"xinqiao/subject/v1\x00"
 _CONSENT_DOMAIN = b"xinqiao/consent/v1\x00"
-_COMMIT_DOMAIN = b"xinqiao/commitment/v1\x00"
 
 
 class RetentionClass(StrEnum):
@@ -83,10 +83,13 @@ class SubjectKey:
         commit = _extract(hkdf(secret, b"commit"))
         return cls(subject, retention, version, AESGCM(hkdf(secret, b"seal")), commit)
 
+    def payload_key(self, entry_id: str, name: str) -> bytes:
+        """The ``k`` of one payload: who is given it can check that payload and no other."""
+        return _expand(self._commit, f"{entry_id}\x00{name}".encode())
+
     def commitment(self, entry_id: str, name: str, digest: bytes) -> str:
         """Hex commitment to a payload whose SHA-256 is ``digest``, under its log entry and payload name."""
-        k = _expand(self._commit, f"{entry_id}\x00{name}".encode())
-        return hmac.digest(k, _COMMIT_DOMAIN + digest, "sha256").hex()
+        return commit(self.payload_key(entry_id, name), digest)
 
     def _bound(self, table: str, row: str) -> bytes:
         # A sealed payload moved to another table, row, subject, class or key version does not open.

@@ -169,6 +169,12 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                 {"profile": "profile id", "revision": "which revision"},
             ),
             EventType(
+                "profile.exported",
+                "导出证据",
+                "An evidence bundle of a profile was made",
+                {"profile": "profile id", "revision": "the newest revision in it"},
+            ),
+            EventType(
                 "log.read",
                 "读取日志",
                 "Entries of this log were read",

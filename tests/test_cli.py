@@ -314,6 +314,26 @@ def test_a_profile_that_is_not_there_is_not_found(xq: Run) -> None:
     assert (result.status, result.err.split(":")[0]) == (2, "not_found")
 
 
+def test_the_evidence_of_a_profile_is_written_to_one_file_that_the_verifier_proves(
+    xq: Run, place: Place, consent_id: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = profile_of(xq, place, consent_id)
+    file = tmp_path / "evidence.zip"
+    written = xq("profile", "evidence", profile["id"], "-o", file)
+    assert (written.status, written.out) == (0, "")
+    assert str(file) in written.err
+    xq("log", "export", tmp_path / "export")
+    assert verify_alone(["--bundle", str(file), "--vkey", str(tmp_path / "export" / "vkey")]) == 0
+    assert "profile.exported" in capsys.readouterr().out
+    (told,) = xq("log", "show", "--event", "profile.exported", "--last", "1", "--json").json
+    assert (told["entry"]["actor"], told["entry"]["profile"]) == ("operator", profile["id"])
+    refused = xq("profile", "evidence", profile["id"], "--output", tmp_path)
+    assert (refused.status, refused.err.split(":")[0]) == (2, "invalid_request")
+    nothing = xq("profile", "evidence", "p" + "0" * 30, "-o", tmp_path / "nothing.zip")
+    assert (nothing.status, nothing.err.split(":")[0]) == (2, "not_found")
+    assert not (tmp_path / "nothing.zip").exists()
+
+
 def test_the_log_is_exported_verified_and_a_flipped_bit_is_found(xq: Run, consent_id: str, tmp_path: Path) -> None:
     folder = tmp_path / "export"
     assert xq("log", "export", folder).status == 0

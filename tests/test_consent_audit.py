@@ -96,8 +96,8 @@ TAMPERED = [
     ("UPDATE sealed SET ciphertext = zeroblob(40) WHERE id = 'f1.1/profile'", ("sealed", "f1.1/profile", "payload")),
     ("UPDATE sealed SET class = 'other' WHERE id = 'f1.1/profile'", ("sealed", "f1.1/profile", "payload")),
     (
-        "UPDATE sealed SET commitment = 'other' WHERE id LIKE 'f1.1/record%'",
-        ("sealed", "f1.1/record/sh-hrss/social_insurance", "payload"),
+        "UPDATE sealed SET commitment = 'other' WHERE id LIKE 'f1.1/reply%'",
+        ("sealed", "f1.1/reply/sh-hrss/social_insurance", "payload"),
     ),
     (
         "UPDATE subject_keys SET wrapped = zeroblob(60) WHERE class = 'evidence' AND subject <> '-'",

@@ -14,7 +14,7 @@ from consent.evidence import Evidence
 from consent.log.merkle import leaf_hash, verify_inclusion
 from consent.log.note import Vkey, open_checkpoint
 from consent.permits import CloseFailed, Permit
-from consent.profiles import IssueProfile, Outcome, RecordEvent, SealedSource, profile_entry, record_name
+from consent.profiles import IssueProfile, Outcome, RecordEvent, SealedSource, profile_entry, reply_name
 from schemas.consent import ConsentState
 from schemas.errors import (
     ConsentConflict,
@@ -182,4 +182,4 @@ async def test_an_event_is_recorded_under_the_pseudonym_of_its_subject(tmp_path:
 
 
 def test_payload_names_tell_platform_and_data_set() -> None:
-    assert record_name("sh-tax", "tax_returns") == "record/sh-tax/tax_returns"
+    assert reply_name("sh-tax", "tax_returns") == "reply/sh-tax/tax_returns"

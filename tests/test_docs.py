@@ -122,7 +122,7 @@ def options(command: Any) -> set[str]:
 
 def test_command_line_md_lists_every_command_with_its_options() -> None:
     said = {
-        row[0].strip("`"): set(re.findall("--[a-z-]+", row[1]))
+        row[0].strip("`"): set(re.findall("`(--?[a-z-]+)`", row[1]))
         for row in rows("docs/command-line.md")
         if row[0].startswith("`")
     }

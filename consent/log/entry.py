@@ -27,8 +27,9 @@ def _no_float(_: str) -> NoReturn:
     raise EntryError("a number that is not an integer")
 
 
-_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_no_float, parse_constant=_no_float)
-_ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":"))
+# Strict readers and writers of such JSON of any size; the decoder raises ValueError or EntryError.
+DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_no_float, parse_constant=_no_float)
+ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":"))
 
 
 def _parsed(data: bytes) -> tuple[str, dict[str, object]]:
@@ -36,7 +37,7 @@ def _parsed(data: bytes) -> tuple[str, dict[str, object]]:
         raise EntryError("larger than 4096 bytes")
     try:
         text = data.decode()
-        value, end = _DECODER.raw_decode(text)
+        value, end = DECODER.raw_decode(text)
     except (ValueError, RecursionError):
         raise EntryError("not JSON in UTF-8") from None
     if type(value) is not dict or end != len(text):
@@ -58,7 +59,7 @@ def check_entry(data: bytes) -> None:
     """Raises ``EntryError`` unless these bytes are a canonical entry; says nothing about what the entry means."""
     text, value = _parsed(data)
     # Order, spacing, escapes, duplicate keys and lone surrogates all show here.
-    if _ENCODER.encode(value) != text:
+    if ENCODER.encode(value) != text:
         raise EntryError("not in canonical form")
 
 
@@ -72,4 +73,4 @@ def all_canonical(entries: Sequence[bytes]) -> bool:
         parsed = [_parsed(entry) for entry in entries]
     except EntryError:
         return False
-    return _ENCODER.encode([value for _, value in parsed]) == f"[{','.join(text for text, _ in parsed)}]"
+    return ENCODER.encode([value for _, value in parsed]) == f"[{','.join(text for text, _ in parsed)}]"

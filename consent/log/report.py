@@ -63,10 +63,10 @@ class Report:
         elif self.ok:
             lines.append("consistent, signer not trusted")
         lines += [f"key changed at entry {index}: {old} to {new}" for index, old, new in self.rotations]
-        lines += [f"co-signed by {name} at {_utc(time)}" for name, time in self.cosigners]
+        lines += [f"co-signed by {name} at {utc(time)}" for name, time in self.cosigners]
         for name, head in zip(("remembered head", "exported head"), self.heads, strict=False):
             lines += [f"{name}:", *head.split("\n")[:-1]]
-        return "".join(_printable(line) + "\n" for line in lines)
+        return "".join(printable(line) + "\n" for line in lines)
 
     def as_json(self) -> str:
         head, problem = self.checkpoint, self.problem
@@ -87,12 +87,12 @@ class Report:
         )
 
 
-def _utc(time: int) -> str:
+def utc(time: int) -> str:
     try:
         return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
         return f"{time} s"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

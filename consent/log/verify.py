@@ -1,5 +1,6 @@
-"""The stand-alone verifier of an exported log:
-``python -m consent.log.verify DIR [--vkey FILE] [--witness FILE] [--checkpoint FILE]``.
+"""The stand-alone verifier of an exported log, or of an evidence bundle (consent.log.bundle):
+``python -m consent.log.verify DIR [--vkey FILE] [--witness FILE] [--checkpoint FILE]``
+``python -m consent.log.verify --bundle FILE [--vkey FILE] [--witness FILE] [--jwks FILE]``.
 
 Needs Python and ``cryptography``, and nothing of ours but this folder. It reads the layout of ``consent.log.tiles``,
 hashes every entry again (RFC 6962 section 2.1), and holds the result against every stored tile and the signed root.
@@ -15,13 +16,15 @@ Exit status: 0 intact, 1 broken, 2 wrong use.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from consent.log.bundle import BundleReport, verify_bundle
 from consent.log.entry import EntryError, all_canonical, check_entry
 from consent.log.merkle import EMPTY_ROOT, HASH_SIZE, root_of
 from consent.log.note import COSIGNATURE, ED25519, Checkpoint, Note, NoteError, Vkey, parse_vkeys
@@ -245,9 +248,23 @@ def _checkpoint_file(file: str) -> str:
     return text
 
 
+def _jwks_file(file: str) -> dict[str, Any]:
+    try:
+        jwks: dict[str, Any] = json.loads(_bytes_of(file))
+        if all(type(key["x"]) is str for key in jwks["keys"]):
+            return jwks
+    except (ValueError, LookupError, TypeError, RecursionError):
+        pass
+    raise argparse.ArgumentTypeError("not a JWKS of Ed25519 keys")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m consent.log.verify", description="Verify an exported log.")
-    parser.add_argument("directory", type=Path, metavar="DIR", help="the exported folder")
+    parser = argparse.ArgumentParser(
+        prog="python -m consent.log.verify", description="Verify an exported log or an evidence bundle."
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", nargs="?", help="the exported folder")
+    parser.add_argument("--bundle", type=_bytes_of, metavar="FILE", help="an evidence bundle, in place of DIR")
+    parser.add_argument("--jwks", type=_jwks_file, metavar="FILE", help="keys of the gateway that signed its profile")
     parser.add_argument("--vkey", type=_vkey_file, default=(), metavar="FILE", help="keys that you trust, one a line")
     parser.add_argument(
         "--witness", type=_witness_file, default=(), metavar="FILE", help="witnesses, one of which must have co-signed"
@@ -255,9 +272,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", type=_checkpoint_file, metavar="FILE", help="a signed head you remember")
     parser.add_argument("--json", action="store_true", help="answer in JSON")
     given = parser.parse_args(arguments)
-    if not given.directory.is_dir():
-        parser.error("DIR is not a folder")
-    report = verify_export(given.directory, given.vkey, given.checkpoint, given.witness)
+    if (given.directory is None) == (given.bundle is None):
+        parser.error("either DIR or --bundle is required")
+    report: Report | BundleReport
+    if given.bundle is not None:
+        if given.checkpoint is not None:
+            parser.error("--checkpoint belongs to DIR: a bundle does not hold the whole log")
+        report = verify_bundle(given.bundle, given.vkey, given.jwks, given.witness)
+    else:
+        if given.jwks is not None or not given.directory.is_dir():
+            parser.error("--jwks belongs to --bundle" if given.jwks is not None else "DIR is not a folder")
+        report = verify_export(given.directory, given.vkey, given.checkpoint, given.witness)
     text = report.as_json() + "\n" if given.json else report.text()
     # A terminal that cannot show a character must not turn a verdict into a traceback.
     sys.stdout.write(text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding))

@@ -5,6 +5,7 @@ import re
 from aiohttp import web
 
 from gateway.api.routing import LENDER, Route, json_response, parse_body
+from gateway.profile.evidence import export_evidence
 from gateway.profile.request import ProfileRequest, read_profile, request_profile
 from gateway.services import SERVICES
 from schemas.base import Count, Model, Text
@@ -12,6 +13,7 @@ from schemas.errors import InvalidRequest, NotAcceptable
 from schemas.profile import Profile
 
 _JOSE = "application/jose"
+_ZIP = "application/zip"
 _WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 _WAIT = re.compile(r"\s*wait=([0-9]{1,3})\s*")
@@ -62,6 +64,13 @@ async def show(request: web.Request) -> web.Response:
     return json_response(document.json_bytes())
 
 
+async def evidence(request: web.Request) -> web.Response:
+    profile_id = request.match_info["id"]
+    body = await export_evidence(request.app[SERVICES], profile_id, request[LENDER])
+    headers = {"Content-Disposition": 'attachment; filename="evidence.zip"'}
+    return web.Response(body=body, content_type=_ZIP, headers=headers)
+
+
 def _accepted(accept: str) -> str:
     """The offered media type that the header likes best (RFC 9110 §12.5.1); JSON where it likes both the same."""
     liking = {}
@@ -104,5 +113,14 @@ ROUTES = [
         {200: ProfileAnswer},
         also=(_JOSE,),
         errors=(404, 406, 410, 503),
+    ),
+    Route(
+        "GET",
+        "/v1/profiles/{id}/evidence",
+        evidence,
+        "Evidence of a profile, verifiable offline 导出画像证据",
+        _TAG,
+        {200: _ZIP},
+        errors=(404, 503),
     ),
 ]

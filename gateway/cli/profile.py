@@ -1,4 +1,4 @@
-"""``xinqiao profile``: request, show, verify."""
+"""``xinqiao profile``: request, show, evidence, verify."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.cli.shared import AsJson, plain, print_json, read_file, run, say, write
+from gateway.profile.evidence import export_evidence
 from gateway.profile.request import ProfileRequest, SubjectAsk, read_profile, request_profile
 from gateway.profile.sign import verify_profile
 from gateway.services import Services
@@ -125,6 +126,20 @@ def show(
         print_json(orjson.loads(plain))
     else:
         print_profile(orjson.loads(plain))
+
+
+@app.command()
+def evidence(
+    profile_id: str,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, a ZIP file.")],
+) -> None:
+    """证据 Write the evidence of a profile to one file that is verified offline; the export is an entry of the log."""
+    bundle = run(lambda services: export_evidence(services, profile_id, None))
+    try:
+        output.write_bytes(bundle)
+    except OSError:
+        raise InvalidRequest(at="output", mend="the file cannot be written") from None
+    say(f"已导出证据 evidence written: {output}")
 
 
 @app.command()

@@ -17,7 +17,16 @@ from pydantic import Field, StringConstraints
 from connectors.base import Subject
 from consent.permits import CloseFailed, OpenPermit, Permit
 from consent.policy import PermitItem
-from consent.profiles import Issued, IssueProfile, Outcome, RecordEvent, SealedSource, access_refused, profile_entry
+from consent.profiles import (
+    Issued,
+    IssueProfile,
+    Outcome,
+    RecordEvent,
+    SealedSource,
+    access_refused,
+    profile_entry,
+    reply_name,
+)
 from gateway.profile.assemble import Request, assemble
 from gateway.profile.collect import Gathered, collect
 from gateway.profile.plan import Plan, plan
@@ -147,10 +156,14 @@ async def _fetch_and_issue(
     guard = evidence.guard(permit)
     gathered = await collect(planned, services.connectors, subject, guard, deadline)
     entry = profile_entry(profile_id, 1)
+    kept: dict[tuple[str, str], bytes] = {}
 
     def commit(one: Gathered) -> str:
         assert one.reply is not None  # noqa: S101 - only what was kept is committed to
-        return permit.key.commitment(entry, f"reply/{one.item.source}", one.reply.raw_digest)
+        payload = orjson.dumps({"digest": one.reply.raw_digest.hex(), "records": one.reply.records})
+        kept[one.item.platform, one.item.dataset] = payload
+        name = reply_name(one.item.platform, one.item.dataset)
+        return permit.key.commitment(entry, name, hashlib.sha256(payload).digest())
 
     profile = assemble(
         Request(
@@ -180,9 +193,9 @@ async def _fetch_and_issue(
             revision=1,
             jws=signed.jws,
             records=tuple(
-                SealedSource(one.item.platform, one.item.dataset, orjson.dumps(one.reply.records))
-                for one in gathered
-                if one.reply is not None and one.reply.records
+                SealedSource(s["platform"], s["dataset"], kept[s["platform"], s["dataset"]])
+                for s in profile["sources"]
+                if s["commitment"] is not None
             ),
             outcomes=tuple(
                 Outcome(s["platform"], s["dataset"], s["state"], s["reason"], s["commitment"])

@@ -1,0 +1,134 @@
+"""Gathering an evidence bundle from the database (the file's form and its verification: consent.log.bundle).
+
+A bundle discloses the key of each of its own payloads and no other key: whoever holds it can open these commitments and
+confirm no guess about any other entry.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, bindparam, select
+
+from consent.cosignatures import signed_head
+from consent.keys import KeySet
+from consent.ledger import hash_at
+from consent.log.bundle import Item, write_bundle
+from consent.log.chain import ABOUT_CONSENT, ABOUT_PERMIT, ABOUT_PROFILE, Unfit, commitments
+from consent.log.merkle import inclusion_proof
+from consent.log.note import Checkpoint, Note, Vkey
+from consent.log.rotation import EVENT as ROTATED
+from consent.log.trust import Broken
+from consent.reads import entries_about, rotations
+from consent.tables import consent_status, consents, profiles, sealed
+from consent.vault import RetentionClass, Sealed, SubjectKey, Vault
+from schemas.canonical import canonical
+from schemas.errors import LogBroken
+
+_PROFILE = (
+    select(profiles.c.lender, profiles.c.consent_id, profiles.c.permit_id, profiles.c.revision)
+    .where(profiles.c.id == bindparam("id"))
+    .order_by(profiles.c.revision.desc())
+    .limit(1)
+)
+_SEALED = select(sealed).where(sealed.c.id == bindparam("id"))
+_DOCUMENT = select(consents.c.document).where(consents.c.id == bindparam("id"))
+_STATUS = select(consent_status).where(
+    consent_status.c.consent_id == bindparam("id"), consent_status.c.version == bindparam("version")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """Whose a profile is; its content may have been destroyed."""
+
+    lender: str
+    consent_id: str
+    permit_id: str
+    revision: int
+
+
+def profile_row(connection: Connection, profile_id: str) -> ProfileRow | None:
+    """The newest revision."""
+    row = connection.execute(_PROFILE, {"id": profile_id}).one_or_none()
+    return None if row is None else ProfileRow(*row)
+
+
+def bundle(
+    connection: Connection, profile_id: str, row: ProfileRow, vault: Vault, log_key: Vkey, jwk: Mapping[str, str]
+) -> bytes:
+    """``jwk``: the public key that signed the profile. Raises KeysUnavailable, and LogBroken where what is stored is
+    not what the log says: evidence that its own verifier would refuse is not handed out."""
+    head = signed_head(connection)
+    size = Checkpoint.parse(Note.parse(head.plain).text).size
+    payloads = _Payloads(connection, vault)
+    items = []
+    try:
+        every = [*entries_about(connection, row.consent_id), *rotations(connection)]
+        for held in sorted(every, key=lambda one: one.index):
+            entry = orjson.loads(held.entry)
+            if held.index < size and _belongs(entry, profile_id, row.permit_id):
+                proof = inclusion_proof(held.index, size, lambda level, n: hash_at(connection, level, n))
+                items.append(Item(held.index, held.entry, proof, payloads.of(entry)))
+        return write_bundle(head.note, [log_key.text(), *head.lines], jwk, items)
+    except Unfit as err:
+        raise LogBroken(at=err.path) from None
+    except Broken as err:
+        raise LogBroken(at=err.problem.path) from None
+
+
+def _belongs(entry: Mapping[str, Any], profile_id: str, permit_id: str) -> bool:
+    event = entry["event"]
+    return (
+        event == ROTATED
+        or event in ABOUT_CONSENT
+        or (event in ABOUT_PERMIT and entry["permit"] == permit_id)
+        or (event in ABOUT_PROFILE and entry["profile"] == profile_id)
+    )
+
+
+class _Payloads:
+    """Key and content of what entries commit to; None for what was destroyed: no key opens it any more."""
+
+    def __init__(self, connection: Connection, vault: Vault) -> None:
+        self._connection = connection
+        self._keys = KeySet(vault)
+
+    def of(self, entry: Mapping[str, Any]) -> dict[str, tuple[bytes, bytes] | None]:
+        if (subject := entry["subject"]) is None:
+            return {}
+        self._keys.want(subject)
+        self._keys.load(self._connection)
+        found: dict[str, tuple[bytes, bytes] | None] = {}
+
+        def payload(name: str) -> bytes | None:
+            found[name] = self._open(entry, name)
+            return None if (held := found[name]) is None else held[1]
+
+        for name, _ in commitments(entry, payload):
+            payload(name)
+        return found
+
+    def _open(self, entry: Mapping[str, Any], name: str) -> tuple[bytes, bytes] | None:
+        if name == "consent":
+            document = self._connection.scalar(_DOCUMENT, {"id": entry["consent"]})
+            return self._plain(entry, name, document)
+        if name == "status":
+            status = self._connection.execute(_STATUS, {"id": entry["consent"], "version": entry["version"]}).one()
+            record = {k: status._mapping[k] for k in ("state", "at", "actor", "reason")}
+            return self._plain(entry, name, canonical({**record, "consent": entry["consent"]}))
+        place = f"{entry['id']}/{name}"
+        row = self._connection.execute(_SEALED, {"id": place}).one_or_none()
+        key = row and self._key(entry, RetentionClass(row._mapping["class"]))
+        if not row or not key or key.version != row.key_version:
+            return None
+        content = key.open("sealed", place, Sealed(row.key_version, row.nonce, row.ciphertext))
+        return key.payload_key(entry["id"], name), content
+
+    def _plain(self, entry: Mapping[str, Any], name: str, content: bytes | None) -> tuple[bytes, bytes] | None:
+        key = self._key(entry, RetentionClass.EVIDENCE)
+        return (key.payload_key(entry["id"], name), content) if key and content is not None else None
+
+    def _key(self, entry: Mapping[str, Any], retention: RetentionClass) -> SubjectKey | None:
+        return self._keys.find(entry["subject"], retention)
