@@ -17,7 +17,10 @@ from consent.vault import RetentionClass
 from schemas.canonical import canonical
 from schemas.consent import Consent, ConsentGrant, ConsentState
 from schemas.errors import ConsentConflict, ConsentMissing, InvalidValue
+from schemas.profile import Assurance
 
+ENTERPRISE = "enterprise"
+"""Who acted, where it was the enterprise itself on its page; no lender may have this name."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # What each change is called in the log, and the states it may start from.
 _CHANGES = {
@@ -86,6 +89,9 @@ class GrantConsent(Command[Consent]):
     def __post_init__(self) -> None:
         if self.consent_id is not None and not _ID.fullmatch(self.consent_id):
             raise InvalidValue(what="consent id", at="id")
+        if (self.grant.assurance is Assurance.GATEWAY_CAPTURED) != (self.actor == ENTERPRISE):
+            # Nobody else can say that the enterprise agreed on its page.
+            raise InvalidValue(what="assurance", at="assurance")
         check_grant(self.grant)
 
     def needs(self, batch: Batch) -> None:

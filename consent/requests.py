@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select
 
 from consent.batch import Batch, Command, Refusal
-from consent.consents import GrantConsent
+from consent.consents import ENTERPRISE, GrantConsent
 from consent.keys import KeySet
 from consent.request_rows import OPEN, REQUEST_ROWS, RequestRow, read_row
 from consent.sealing import seal
@@ -20,8 +20,6 @@ from consent.vault import RetentionClass, Sealed, Vault
 from schemas.consent import Consent
 from schemas.errors import ConsentConflict, NotFound
 
-ENTERPRISE = "enterprise"
-"""Who acted, where it was the enterprise itself on its page."""
 TRIES = 5
 """How often an answer to the identity check may be given for one request."""
 SWEEP = 256

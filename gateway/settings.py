@@ -18,6 +18,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from consent.consents import ENTERPRISE
 from consent.log.note import COSIGNATURE, NoteError, Vkey
 from schemas.base import Name, ShortText, first_flaw
 from schemas.errors import ConfigurationError
@@ -113,6 +114,14 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @field_validator("lenders")
+    @classmethod
+    def _names_of_their_own(cls, value: dict[str, Lender]) -> dict[str, Lender]:
+        # The log names who acted: a lender of these names would act as somebody else.
+        if value.keys() & {ENTERPRISE, "operator"}:
+            raise ValueError("a lender cannot be called `enterprise` or `operator`")
+        return value
 
     @property
     def key_folder(self) -> Path:

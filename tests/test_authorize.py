@@ -561,6 +561,12 @@ async def test_the_device_is_kept_without_characters_that_are_not_seen(world: Wo
     assert "\u202e" not in consent.device
 
 
+async def test_a_lender_cannot_say_that_an_enterprise_agreed_on_its_page(world: World) -> None:
+    grant = world.grant(assurance="gateway_captured")
+    reply = await world.send("POST", "/v1/consents", grant, lender=world.lender)
+    assert (reply.status, reply.json["details"]["at"]) == (400, "assurance")
+
+
 async def test_a_link_that_is_used_too_often_has_to_wait_and_others_do_not(world: World, visitor: Browser) -> None:
     made, another = await ask(world), await ask(world)
     seen = [await visitor.get(made["path"]) for _ in range(80)]

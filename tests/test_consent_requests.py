@@ -28,7 +28,7 @@ from consent.requests import (
 from consent.uses import Use, tell
 from schemas.base import utc_text
 from schemas.consent import ConsentState
-from schemas.errors import ConsentConflict, ConsentOutOfScope, NotFound
+from schemas.errors import ConsentConflict, ConsentOutOfScope, InvalidValue, NotFound
 from schemas.records import CATALOGUE
 from tests.consent_world import LENDER, Clock, ask, grant, uscc, world
 
@@ -56,7 +56,9 @@ async def opened(evidence: Evidence, clock: Clock, request_id: str = "r1", token
 
 
 def given(request_id: str = "r1", n: int = 0, **changes: Any) -> GiveConsent:
-    return GiveConsent(request_id, GrantConsent(grant(n, **changes), actor="enterprise"), ACT)
+    return GiveConsent(
+        request_id, GrantConsent(grant(n, assurance="gateway_captured", **changes), actor="enterprise"), ACT
+    )
 
 
 async def events(evidence: Evidence) -> list[dict[str, Any]]:
@@ -88,7 +90,7 @@ async def test_neither_file_nor_log_names_the_enterprise_before_it_agreed(
 
 async def test_giving_registers_the_consent_and_keeps_the_act_in_one_commit(evidence: Evidence, clock: Clock) -> None:
     await opened(evidence, clock)
-    consent = await evidence.submit(given(assurance="gateway_captured"))
+    consent = await evidence.submit(given())
     assert consent.state is ConsentState.ACTIVE
     held = await evidence.request("r1")
     assert held is not None
@@ -192,8 +194,9 @@ async def test_a_consent_id_that_is_taken_by_other_content_leaves_the_request_op
 ) -> None:
     await opened(evidence, clock)
     await evidence.submit(GrantConsent(grant(1), actor=LENDER, consent_id="c-1"))
+    captured = GrantConsent(grant(assurance="gateway_captured"), actor="enterprise", consent_id="c-1")
     with pytest.raises(ConsentConflict):
-        await evidence.submit(GiveConsent("r1", GrantConsent(grant(), actor="enterprise", consent_id="c-1"), ACT))
+        await evidence.submit(GiveConsent("r1", captured, ACT))
     held = await evidence.request("r1")
     assert held is not None
     assert held.state is RequestState.OPEN
@@ -219,6 +222,13 @@ async def test_a_changed_row_is_named_by_the_audit(
         file.execute(change)
     file.close()
     assert [(f.table, f.id, f.what) for f in await evidence.audit()] == [flaw]
+
+
+@pytest.mark.parametrize(("assurance", "actor"), [("gateway_captured", LENDER), ("signed", "enterprise")])
+def test_only_the_enterprises_own_page_makes_a_consent_that_the_gateway_captured(assurance: str, actor: str) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        GrantConsent(grant(assurance=assurance), actor=actor)
+    assert refused.value.details["at"] == "assurance"
 
 
 async def test_the_enterprise_sees_every_use_and_refusal_of_its_consent(evidence: Evidence, clock: Clock) -> None:

@@ -124,6 +124,8 @@ def test_no_form_of_the_settings_shows_a_secret(file: Path) -> None:
         ("[limits]\ndeadline_seconds = inf", "limits.deadline_seconds"),
         ("[lenders.Bank_A]\nname = 'x'\njwks = {}", "lenders.Bank_A.[key]"),
         ("[lenders.bank-a]\njwks = {}", "lenders.bank-a.name"),
+        ("[lenders.enterprise]\nname = 'x'\njwks = {}", "lenders"),
+        ("[lenders.operator]\nname = 'x'\njwks = {}", "lenders"),
         (f'"{SECRET} 张三" = 1', "?"),
     ],
 )

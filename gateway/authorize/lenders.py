@@ -6,7 +6,7 @@ from datetime import timedelta
 import segno
 from aiohttp import web
 
-from consent.consents import GrantConsent
+from consent.consents import ENTERPRISE, GrantConsent
 from consent.profiles import access_refused
 from consent.requests import OpenRequest, StoredRequest
 from gateway.api.routing import LENDER, Route, answer, parse_body
@@ -42,7 +42,7 @@ async def ask(request: web.Request) -> web.Response:
     check_ask(asked, {name: connector.datasets for name, connector in services.connectors.items()})
     now = services.now()
     # Refused now rather than on the enterprise's page: what could never be honoured as written.
-    GrantConsent(trial_grant(asked, lender, now), actor=lender)
+    GrantConsent(trial_grant(asked, lender, now), actor=ENTERPRISE)
     request_id, token = "r" + secrets.token_hex(15), secrets.token_urlsafe(32)
     expires = utc_text(now + timedelta(hours=asked.link_hours))
     document = canonical(asked.model_dump(mode="json"))

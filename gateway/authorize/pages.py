@@ -15,10 +15,9 @@ from unicodedata import category
 
 from aiohttp import web
 
-from consent.consents import ChangeConsent, GrantConsent
+from consent.consents import ENTERPRISE, ChangeConsent, GrantConsent
 from consent.profiles import RecordEvent
 from consent.requests import (
-    ENTERPRISE,
     CountTry,
     DeclineRequest,
     GiveConsent,
