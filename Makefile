@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := .venv/bin
 UV_ENV := UV_SYSTEM_CERTS=1 UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_PREFERENCE=only-system
 
-.PHONY: demo test check serve bench detect lint types clean
+.PHONY: demo test check serve bench detect flips lint types clean
 
 demo: .venv/.ready
 	$(RUN)/xinqiao demo
@@ -32,6 +32,9 @@ bench: .venv/.ready
 
 detect: .venv/.ready
 	$(RUN)/python -m benchmarks.detection
+
+flips: .venv/.ready
+	$(RUN)/python -m tests.log_export 1000
 
 .venv/.ready: pyproject.toml uv.lock $(if $(findstring .tools,$(UV)),.tools/bin/uv)
 	$(UV_ENV) $(UV) sync --locked --python $(PYTHON) --quiet

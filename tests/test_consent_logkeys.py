@@ -1,7 +1,6 @@
 """The log changes its key under load: nothing fails, both keys' entries verify, and the old key signs nothing more."""
 
 import asyncio
-import shutil
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -25,6 +24,7 @@ from consent.tables import log_entries
 from schemas.errors import InvalidRequest, LogBroken, StorageUnavailable
 from schemas.events import EVENTS
 from tests.consent_world import LENDER, LOG_KEY, ORIGIN, world
+from tests.test_log_tampering import put, snapshot
 
 NEW_KEY = Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
 THIRD_KEY = Ed25519PrivateKey.from_private_bytes(bytes([2]) * 32)
@@ -141,10 +141,10 @@ async def test_a_state_from_before_the_rotation_put_back_is_not_signed_on(tmp_pa
     path = tmp_path / "e.db"
     async with world(path) as evidence:
         await grow(evidence, 3)
-    shutil.copy(path, tmp_path / "old.db")
+    snapshot(path, tmp_path / "old.db")
     async with world(path) as evidence:
         await evidence.submit(rotate())
-    shutil.copy(tmp_path / "old.db", path)
+    put(tmp_path / "old.db", path)
     with pytest.raises(LogBroken):
         async with world(path, log_key=NEW_KEY):
             pass
