@@ -15,6 +15,7 @@ import pytest_asyncio
 from jwt import InvalidSignatureError, PyJWK
 from jwt.api_jws import PyJWS
 
+from gateway.authorize import pages
 from gateway.authorize.act import TYPE
 from gateway.authorize.desk import DESK
 from tests.authorize_world import HRSS, TAX, Browser, Seen, ask, asked, browser, give
@@ -397,6 +398,25 @@ async def test_the_enterprise_sees_every_use_and_withdraws_in_two_taps(world: Wo
     assert "已撤回此授权" in kept.plain
     assert "/withdraw" not in kept.text
     assert await world.demo.services.evidence.audit() == []
+
+
+async def test_many_uses_are_told_page_by_page_the_newest_first(
+    world: World, visitor: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "USES", 2)
+    made = await ask(world)
+    await give(visitor, made["path"])
+    consent_id = (await status_of(world, made))["consent_id"]
+    for months in (1, 2, 3):
+        await world.lender.profile(world.ask(consent_id, months=months))
+    newest = await visitor.get(made["path"] + "/uses?lang=en")
+    oldest = await visitor.get(made["path"] + "/uses?lang=en&page=2")
+    assert [p.plain.count("Profile issued") for p in (newest, oldest)] == [2, 1]
+    assert ("Earlier entries" in newest.plain, "Later entries" in newest.plain) == (True, False)
+    assert ("Earlier entries" in oldest.plain, "Later entries" in oldest.plain) == (False, True)
+    assert "Entries: 3" in oldest.plain
+    for wrong in ("0", "3", "x", ""):
+        assert (await visitor.get(made["path"] + f"/uses?page={wrong}")).status == 400
 
 
 async def test_a_consent_past_its_time_is_shown_as_ended(world: World, visitor: Browser) -> None:

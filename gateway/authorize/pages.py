@@ -25,7 +25,7 @@ from consent.requests import (
     RequestState,
     StoredRequest,
 )
-from gateway.api.routing import Handler, Route, only_query
+from gateway.api.routing import Handler, Route, only_query, query_int
 from gateway.authorize.act import sign_act
 from gateway.authorize.asked import CHANNEL, ConsentAsk, Language, agreed_scopes, grant_of
 from gateway.authorize.desk import DESK, HERE, Desk, token_hash
@@ -57,6 +57,8 @@ _HEADERS = {
 }
 _WITHDRAWN = "企业在授权页面撤回 withdrawn by the enterprise on its page"
 _STYLE = "/authorize/style.css"
+USES = 50
+"""Uses on one page, newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ class Visit:
 
 
 async def _visit(request: web.Request) -> Visit:
-    only_query(request, ("lang",))
+    only_query(request, ("lang", "page"))
     desk, services, token = request.app[DESK], request.app[SERVICES], request.match_info["token"]
     desk.links.take(token)
     hashed = token_hash(token)
@@ -342,7 +344,10 @@ async def _receipt(visit: Visit) -> web.Response:
 
 async def _uses(visit: Visit) -> web.Response:
     consent, evidence = await visit.consent(), visit.services.evidence
-    uses = await evidence.uses_of(consent.id)
+    uses = (await evidence.uses_of(consent.id))[::-1]
+    page = query_int(visit.request.query, "page", 1)
+    if page < 1 or (page > 1 and (page - 1) * USES >= len(uses)):
+        raise InvalidRequest(at="page", mend="a page that there is")
     await evidence.submit(
         RecordEvent("uses.read", ENTERPRISE, consent.id, visit.ask.subject.uscc, {"request": visit.stored.id})
     )
@@ -364,10 +369,16 @@ async def _uses(visit: Visit) -> web.Response:
             "outcome": outcome_words(use.outcome, visit.language),
             "reads": use.reads,
         }
-        for use in uses
+        for use in uses[(page - 1) * USES : page * USES]
     ]
     return visit.page(
-        "uses.html", rows=rows, state=_state_words(consent, visit.language), ended=consent.state is ConsentState.REVOKED
+        "uses.html",
+        rows=rows,
+        count=len(uses),
+        newer=page - 1 if page > 1 else None,
+        older=page + 1 if page * USES < len(uses) else None,
+        state=_state_words(consent, visit.language),
+        ended=consent.state is ConsentState.REVOKED,
     )
 
 
@@ -399,6 +410,7 @@ _TAG = "enterprise"
 _HTML = "text/html"
 _FORM = "application/x-www-form-urlencoded"
 _LANG = {"lang": "zh or en; the language that the lender asked in when not given"}
+_PAGE = {"page": "from 1, the newest uses"}
 _LINK = "/authorize/{token:[A-Za-z0-9_-]+}"
 
 
@@ -418,7 +430,7 @@ def _route(
         _TAG,
         dict(answers),
         takes=_FORM if method == "POST" else None,
-        query=_LANG,
+        query={**_LANG, **_PAGE} if step == "/uses" else _LANG,
         lender=False,
         errors=(404, 429, 503, *errors),
     )
