@@ -145,7 +145,7 @@ class Evidence:
         return await self._read(signed_head)
 
     async def log_keys(self) -> Succession:
-        """The keys that the log has had, from its entries: looks at all of them."""
+        """The keys that the log has had, from its entries."""
         return await self._read(succession, self._ledger.origin)
 
     async def entries(self, start: int, stop: int) -> list[LogEntry]:

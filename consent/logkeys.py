@@ -4,27 +4,21 @@ the new key signs."""
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from consent.batch import Batch, Command, Refusal
 from consent.log.note import NoteError
 from consent.log.rotation import EVENT, Rotation, Succession
-from consent.tables import log_entries
+from consent.reads import rotations
 from schemas.errors import InvalidRequest, LogBroken
-
-_ROTATIONS = (
-    select(log_entries.c.position, log_entries.c.entry)
-    .where(log_entries.c.event == EVENT)
-    .order_by(log_entries.c.position)
-)
 
 
 def succession(connection: Connection, origin: str) -> Succession:
-    """The keys that the log has had. Looks at every entry. Raises LogBroken for a rotation that does not hold."""
+    """The keys that the log has had. Raises LogBroken for a rotation that does not hold."""
     keys = Succession(origin)
     try:
-        for position, entry in connection.execute(_ROTATIONS):
-            keys.add(position, entry)
+        for held in rotations(connection):
+            keys.add(held.index, held.entry)
     except (NoteError, ValueError):
         raise LogBroken(at="rotation") from None
     return keys

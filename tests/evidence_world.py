@@ -59,6 +59,7 @@ CONSENT = {
     "given_at": "2026-01-01T00:00:00+00:00",
     "channel": "counter",
     "assurance": "signed",
+    "evidence": {"sha256": hashlib.sha256(b"a signed record").hexdigest(), "media_type": "application/jose"},
     "text_version": "2026-1",
     "text_sha256": "0" * 64,
 }

@@ -216,6 +216,11 @@ def test_a_consent_that_was_given_on_our_page_shows_the_act_and_one_that_was_cha
     assert files["payload/1/act"] == b"a signed record"
     for version in (2, 3, 4):
         assert f"<td>reason of {version}</td>" in files["index.html"].decode()
+    story.destroyed = {"act"}
+    assert verify_bundle(story.bundle()).destroyed == ((1, "act"),)
+    act["payloads"] = {"act": b"another record"}
+    story.destroyed = set()
+    assert refused(story).startswith("payload/1/act: the record of the act is not the same")
 
 
 def test_a_log_that_changed_its_key_is_followed_from_the_old_key_to_the_new_one() -> None:

@@ -19,8 +19,10 @@ from consent.log.archive import unpack
 from consent.log.bundle import BundleReport, verify_bundle
 from consent.log.commitment import commit
 from consent.log.note import Vkey
+from consent.logkeys import RotateLogKey
 from consent.permits import Permit
 from consent.profiles import IssueProfile, Outcome, RecordEvent, SealedSource, profile_entry, reply_name
+from consent.requests import GiveConsent, OpenRequest
 from gateway.profile.sign import ProfileSigner
 from schemas.errors import LogBroken
 from tests.consent_world import LENDER, NAME, ask, grant, uscc
@@ -249,3 +251,32 @@ async def test_an_entry_from_after_the_head_is_left_out(tmp_path: Path, monkeypa
         assert len(holds(evidence, await made(evidence, "p1")).entries) == 4
         monkeypatch.setattr(bundle_module, "signed_head", lambda _: before)
         assert len(holds(evidence, await made(evidence, "p1")).entries) == 3
+
+
+async def test_evidence_follows_a_log_that_went_on_under_another_key(tmp_path: Path) -> None:
+    async with evidence_world(tmp_path / "e.db") as evidence:
+        await told(evidence)
+        old = Vkey.parse(evidence.vkey)
+        await evidence.submit(RotateLogKey("operator", Ed25519PrivateKey.from_private_bytes(bytes(32))))
+        data = await made(evidence, "p1")
+        new = Vkey.parse(evidence.vkey)
+        assert old != new
+        for trusted in (old, new):
+            report = verify_bundle(data, [trusted], SIGNER.jwks())
+            assert (report.problem, report.signers) == (None, (new.label(),))
+        assert report.entries[-1][1] == "log.rekeyed"
+
+
+async def test_a_consent_that_was_given_on_our_page_brings_the_record_of_the_act(tmp_path: Path) -> None:
+    act = b"the signed record of an act"
+    async with evidence_world(tmp_path / "e.db") as evidence:
+        until = "2026-12-01T00:00:00.000+00:00"
+        await evidence.submit(OpenRequest("r1", "0" * 64, LENDER, uscc(), until, b"what is asked"))
+        named = {"sha256": hashlib.sha256(act).hexdigest(), "media_type": "application/jose"}
+        given = GrantConsent(grant(evidence=named, assurance="gateway_captured"), "enterprise")
+        consent = await evidence.submit(GiveConsent("r1", given, act))
+        await issue(evidence, await evidence.submit(ask("m1", consent.id)), "p1", 11)
+        data = await made(evidence, "p1")
+        events = [event for _, event, _, _ in holds(evidence, data).entries]
+    assert events == ["consent.granted", "request.given", "permit.granted", "profile.issued"]
+    assert act in unpack(data).values()

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from consent.log.rotation import EVENT as ROTATED
@@ -163,11 +164,22 @@ def _order(made: Chain) -> None:
         raise Unfit("log.json", "the profile has not one permit from before it")
     standing = _last(made.consents, made.permits[0].index)
     _same("log.json", "the consent's version", standing.entry["version"], granted[0].entry["version"])
+    _acts(made)
     for link in (*made.permits, *made.issued):
         if _last(made.consents, link.index).event not in _GOOD:
             raise Unfit("log.json", f"the consent did not hold at entry {link.index}")
     if made.readings and made.readings[0].index < made.issued[0].index:
         raise Unfit("log.json", "a profile was read before it was issued")
+
+
+def _acts(made: Chain) -> None:
+    """What the enterprise did on our page is what its consent names as evidence."""
+    consent = made.consents[0].json("consent")
+    for link in made.acts:
+        act = link.payloads["act"]
+        if consent is not None and act is not None:
+            digest = sha256(act).hexdigest()
+            _same(f"payload/{link.index}/act", "the record of the act", digest, consent["evidence"]["sha256"])
 
 
 def _last(links: Sequence[Link], before: int) -> Link:
