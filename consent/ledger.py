@@ -8,7 +8,7 @@ takes a few short reads whatever the size.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, bindparam, func, insert, select, update
@@ -81,11 +81,19 @@ def root_at(connection: Connection, size: int) -> bytes:
     return CompactRange(size, tuple(hashes)).root()
 
 
-def _head_row(connection: Connection) -> Any:
+class _Stored(NamedTuple):
+    origin: str
+    size: int
+    root: bytes
+    range: bytes
+    checkpoint: str
+
+
+def _head_row(connection: Connection) -> _Stored:
     rows = fetch(connection, _HEAD)
     if not rows:
         raise LogBroken(at="head")
-    return rows[0]
+    return _Stored(*rows[0])
 
 
 def read_head(connection: Connection) -> Head:

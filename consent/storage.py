@@ -50,18 +50,38 @@ def _compiled(statement: Insert | Update | Select[Any]) -> tuple[str, tuple[str,
 def execute_many(connection: Connection, statement: Insert | Update, rows: Sequence[Mapping[str, Any]]) -> None:
     """Run an insert or update once per row, nothing for no rows. ``statement`` is one of a module's constants.
 
-    Compiled once and handed to the driver as it is: Core's own preparation costs more per row than SQLite's work.
+    Compiled once and handed to the driver as it is: Core's own work costs more per row than SQLite's.
     """
     if rows:
         sql, names = _compiled(statement)
         values = itemgetter(*names)
-        connection.exec_driver_sql(sql, [values(row) for row in rows])
+        try:
+            _driver(connection).executemany(sql, [values(row) for row in rows])
+        except sqlite3.Error as error:
+            raise _translated(error) from None
 
 
-def fetch(connection: Connection, statement: Select[Any], **values: object) -> Sequence[Any]:
+def fetch(connection: Connection, statement: Select[Any], **values: object) -> list[tuple[Any, ...]]:
     """All rows of a module's constant select, handed to the driver in the same way."""
     sql, names = _compiled(statement)
-    return connection.exec_driver_sql(sql, tuple([values[name] for name in names])).all()
+    try:
+        return _driver(connection).execute(sql, [values[name] for name in names]).fetchall()
+    except sqlite3.Error as error:
+        raise _translated(error) from None
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    """The driver's own connection, inside the transaction that Core began or would begin now."""
+    if not connection.in_transaction():
+        connection.begin()
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - made by this module
+    return driver
+
+
+def _translated(error: sqlite3.Error) -> BaseException:
+    """As Core raises it, without statement or values: ``storage_failed`` and the callers know one family of errors."""
+    return DBAPIError.instance(None, None, error, sqlite3.Error, hide_parameters=True)
 
 
 def among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
