@@ -513,6 +513,16 @@ async def test_a_form_of_another_browser_another_link_or_without_its_cookie_is_r
     assert world.demo.services.evidence.size == size
 
 
+async def test_a_cookie_that_was_not_made_here_is_replaced_and_opens_no_form(world: World) -> None:
+    made = await ask(world)
+    async with aiohttp.ClientSession(trust_env=False) as session:
+        planted = browser(world, session)
+        page = await planted.get(made["path"], Cookie="xinqiao_visit=planted")
+        assert "planted" not in page.headers["Set-Cookie"]
+        answer = await planted.post(made["path"] + "/decline", page.hidden(), Cookie="xinqiao_visit=planted")
+    assert answer.status == 403
+
+
 async def test_an_answer_to_another_text_than_the_one_that_would_be_signed_is_refused(
     world: World, visitor: Browser
 ) -> None:
