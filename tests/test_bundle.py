@@ -8,16 +8,19 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 import consent
 from consent.log.archive import MAX_ARCHIVE, pack, unpack
 from consent.log.bundle import DESTROYED, BundleReport, verify_bundle, write_bundle
+from consent.log.chain import ABOUT_CONSENT, ABOUT_PERMIT, ABOUT_PROFILE, STATES
 from consent.log.commitment import commit
 from consent.log.jws import canonical_json
 from consent.log.merkle import leaf_hash, root_of
@@ -25,6 +28,7 @@ from consent.log.note import COSIGNATURE, Checkpoint, Vkey, cosign, sign_checkpo
 from consent.log.rotation import Rotation
 from consent.log.verify import main
 from gateway.profile.sign import ProfileSigner
+from schemas.events import EVENTS
 from tests.evidence_world import KEY, ORIGIN, SIGNER, VKEY, Story, entry, flipped, log_of, refused, repacked
 
 BUNDLE = Story().bundle()
@@ -393,6 +397,47 @@ def test_a_profile_that_the_published_key_did_not_sign_is_refused() -> None:
     )
     both = canonical_json({"keys": [SIGNER.jwk, ProfileSigner(OTHER).jwk]})
     assert problem(verify_bundle(pack({**FILES, "jwks.json": both})))[0] == "jwks.json"
+
+
+def test_every_event_that_changes_a_consent_is_one_the_evidence_knows() -> None:
+    assert {name for name in EVENTS if name.startswith("consent.")} == set(STATES)
+    assert {*ABOUT_CONSENT, *ABOUT_PERMIT, *ABOUT_PROFILE} <= EVENTS.keys()
+
+
+def places(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Every (container, key) of a tree."""
+    keys = node.keys() if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ()
+    for key in list(keys):
+        yield node, key
+        yield from places(node[key])
+
+
+ODD = st.sampled_from([None, True, 0, -1, 2**53 - 1, "", "x", "2026-13-01", [], [[]], [1, 2], {}, {"a": None}])
+
+
+@given(st.integers(0, 10_000), ODD)
+@settings(max_examples=300, deadline=None)
+def test_an_odd_value_anywhere_in_a_signed_story_is_a_refusal_or_changes_nothing_but_what_it_says(
+    number: int, odd: Any
+) -> None:
+    """Nothing but Unfit is ever raised, whatever a log and its gateway signed."""
+    story = Story()
+    story.steps.insert(1, story.status("consent.suspended", 2))
+    story.steps.insert(2, story.status("consent.resumed", 3))
+    story.permit["entry"]["version"] = 3
+    entries = [step["entry"] for step in story.steps]
+    every = list(places([*entries, story.consent, story.profile, story.reply]))
+    container, key = every[number % len(every)]
+    assume(not (isinstance(container, dict) and key in ("event", "id") and container in entries))
+    container[key] = odd
+    if not refused(story):
+        assert verify_bundle(story.bundle(), [VKEY], SIGNER.jwks()).ok
+
+
+@given(st.binary(max_size=200) | st.integers(0, len(BUNDLE)).map(lambda at: BUNDLE[:at] + b"PK" + BUNDLE[at:]))
+@settings(max_examples=200, deadline=None)
+def test_no_bytes_make_the_verifier_raise(data: bytes) -> None:
+    assert problem(verify_bundle(data))[0] == "bundle"
 
 
 def test_the_page_has_no_script_no_foreign_address_and_both_languages_and_escapes_what_it_shows() -> None:

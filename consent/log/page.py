@@ -23,9 +23,10 @@ _HEAD = """<!doctype html>
 <style>
 body { font: 16px/1.5 sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; color: #1a1a1a; background: #fff }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0 1.5rem }
-th, td { border: 1px solid #888; padding: .3rem .5rem; text-align: left; vertical-align: top;
-  overflow-wrap: anywhere; unicode-bidi: isolate }
+th, td { border: 1px solid #888; padding: .3rem .5rem; text-align: left; vertical-align: top; unicode-bidi: isolate }
+td:last-child { overflow-wrap: anywhere }
 th { background: #eee }
+main { overflow-x: auto }
 </style>
 </head>
 <body>
