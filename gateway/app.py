@@ -24,9 +24,7 @@ from schemas.errors import ConfigurationError
 ROUTES = [*consents.ROUTES, *lenders.ROUTES, *pages.ROUTES, *profiles.ROUTES, *log.ROUTES, *operations.ROUTES]
 
 
-def create_app(
-    settings: Settings, *, now: Now = utc_now, identity: IdentityCheck | None = None
-) -> web.Application:
+def create_app(settings: Settings, *, now: Now = utc_now, identity: IdentityCheck | None = None) -> web.Application:
     """Shape only: nothing is opened before the server starts. ``identity`` checks who agrees for an enterprise."""
     if settings.production and HttpRequestParser is HttpRequestParserPy:
         raise ConfigurationError(at="production", mend="aiohttp must run with its C parser")
