@@ -58,7 +58,7 @@ class Template:
     per_month: bool
 
     def draft(self, base_url: str, values: Values) -> Draft:
-        query = tuple((k, text) for k, fill in self.query if (text := fill(values)) is not None)
+        query = tuple([(k, text) for k, fill in self.query if (text := fill(values)) is not None])
         body: Mapping[str, Json] | None = self.body(values) if self.body else None
         headers = {k: fill(values) for k, fill in self.headers}
         return Draft(self.method, base_url, self.path(values), query, body, self.encode, self.charset, headers)

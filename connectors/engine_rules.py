@@ -32,6 +32,9 @@ _SAFE_CODE = re.compile(r"(?!(?:[^0-9]*[0-9]){11})[A-Za-z0-9_-]{1,32}")
 def compile_path(path: str) -> Get:
     """A reader of what stands at a path (docs/manifest.md), or MISSING."""
     keys = path_keys(path)
+    if len(keys) == 1:
+        (key,) = keys
+        return lambda tree: tree.get(key, MISSING) if type(tree) is dict else MISSING
     return lambda tree: at(tree, keys)
 
 
@@ -54,7 +57,8 @@ def compile_rule(rule: Rule) -> Test:
 
 def any_of(rules: Sequence[Rule]) -> Test:
     tests = tuple(compile_rule(r) for r in rules)
-
+    if not tests:
+        return lambda _tree, _status: False
     if len(tests) == 1:
         return tests[0]
     return lambda tree, status: any(test(tree, status) for test in tests)
@@ -73,7 +77,10 @@ def _value_test(rule: Rule, get: Get) -> Test:
         return lambda tree, _status: get(tree) == []
     if rule.is_ == "empty":
         return lambda tree, _status: is_empty(get(tree))
-    wanted = tuple(rule.one_of or ()) if rule.equals is None else (rule.equals,)
+    if rule.equals is not None:
+        kind, only = type(rule.equals), rule.equals
+        return lambda tree, _status: type(value := get(tree)) is kind and value == only
+    wanted = tuple(rule.one_of or ())
 
     def equal(tree: Tree, _status: int) -> bool:
         value = get(tree)

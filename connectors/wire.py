@@ -70,7 +70,9 @@ class Draft:
         if self.encode == "none" or self.body is None:
             return WireRequest(self.method, url, headers, b"")
         if self.encode == "json":
-            body = orjson.dumps(self.body).decode().encode(self.charset)
+            body = orjson.dumps(self.body)
+            if self.charset != "utf-8":
+                body = body.decode().encode(self.charset)
             headers.setdefault("Content-Type", f"application/json; charset={self.charset}")
         elif self.encode == "form":
             pairs = [(k, v if isinstance(v, str) else orjson.dumps(v).decode()) for k, v in self.body.items()]

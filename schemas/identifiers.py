@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 from datetime import date
 from enum import StrEnum
+from operator import mul
 from typing import NamedTuple
 
 from schemas.errors import InvalidIdentifier
@@ -70,10 +71,12 @@ def _repair(text: str, what: str, *, look_alikes: bool) -> tuple[str, tuple[str,
 def uscc_check(first17: str) -> str:
     """The 18th character of a unified social credit code (GB 32100-2015, annex A) for its first 17."""
     try:
-        total = sum(_USCC_VALUE[c] * w for c, w in zip(first17, _USCC_WEIGHTS, strict=True))
-    except (KeyError, ValueError):
-        raise InvalidIdentifier(what="uscc", fault="form") from None
-    return USCC_ALPHABET[-total % 31]
+        values = [_USCC_VALUE[c] for c in first17]
+    except KeyError:
+        values = []
+    if len(values) != len(_USCC_WEIGHTS):
+        raise InvalidIdentifier(what="uscc", fault="form")
+    return USCC_ALPHABET[-sum(map(mul, values, _USCC_WEIGHTS)) % 31]
 
 
 def is_uscc(text: str) -> bool:
