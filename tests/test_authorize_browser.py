@@ -63,6 +63,8 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium() -> AsyncIterator[Browser]:
+    # Nothing here is about time: a busy machine may take long.
+    expect.set_options(timeout=30_000)
     async with async_playwright() as playwright:
         opened = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         yield opened
