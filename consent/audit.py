@@ -17,6 +17,7 @@ import orjson
 from sqlalchemy import Connection, select
 
 from consent.keys import KeySet
+from consent.profiles import reply_name
 from consent.rows import ISSUED, OPEN
 from consent.tables import consent_requests, consent_status, consents, log_entries, permits, profiles, sealed
 from consent.vault import RetentionClass, Sealed, SubjectKey, Vault
@@ -92,6 +93,8 @@ class _Told:
                 "issued_at": time,
             }
             self.commitments[f"{entry['id']}/profile"] = entry["commitment"]
+            if not isinstance(entry["sources"], str):
+                self.commitments |= _replies(entry["id"], entry["sources"])
         elif event.startswith("request."):
             self._request(index, entry)
         for name in ("items", "sources"):
@@ -126,6 +129,15 @@ class _Told:
             "log_index": index,
         }
         self.commitments[entry["id"]] = entry["commitment"]
+
+
+def _replies(entry_id: str, sources: list[Any]) -> dict[str, str]:
+    """The commitments to replies in the list of a profile's sources."""
+    return {
+        f"{entry_id}/{reply_name(platform, dataset)}": commitment
+        for platform, dataset, _, _, commitment in sources
+        if commitment is not None
+    }
 
 
 def audit(connection: Connection, vault: Vault) -> list[Flaw]:
@@ -204,9 +216,13 @@ def _payloads(connection: Connection, commitments: dict[str, str], keys: _Keys) 
         entry_id = f"{row.consent_id}.{row.version}"
         if not _holds(keys, subjects.get(row.consent_id, ""), entry_id, "status", canonical(record), missing):
             yield Flaw("consent_status", entry_id, "reason")
-    for row in connection.execute(select(sealed)):
-        if not _opens(keys, row, missing.pop(row.id, row.commitment)):
+    # The lists first: they name the commitments to the replies.
+    for row in connection.execute(select(sealed).order_by(sealed.c.kind != "sources", sealed.c.id)):
+        payload = _opened(keys, row, missing.pop(row.id, row.commitment))
+        if payload is None:
             yield Flaw("sealed", row.id, "payload")
+        elif row.kind == "sources":
+            missing |= _replies(row.id.partition("/")[0], orjson.loads(payload))
     yield from (Flaw("sealed", name, "missing") for name in missing if "/" in name)
 
 
@@ -217,11 +233,12 @@ def _holds(keys: _Keys, subject: str, entry_id: str, name: str, payload: bytes, 
         return False
 
 
-def _opens(keys: _Keys, row: Any, commitment: str) -> bool:
+def _opened(keys: _Keys, row: Any, commitment: str) -> bytes | None:
     try:
         key = keys.of(row.subject, RetentionClass(row._mapping["class"]))
         payload = key.open("sealed", row.id, Sealed(row.key_version, row.nonce, row.ciphertext))
     except (KeysUnavailable, ValueError):
-        return False
+        return None
     entry_id, _, name = row.id.partition("/")
-    return {commitment, row.commitment} == {key.commitment(entry_id, name, hashlib.sha256(payload).digest())}
+    made = key.commitment(entry_id, name, hashlib.sha256(payload).digest())
+    return payload if {commitment, row.commitment} == {made} else None

@@ -1,6 +1,7 @@
 """Rows held against the log: whoever writes into the file gains nothing that nobody sees."""
 
 import asyncio
+import hashlib
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,35 +13,45 @@ from consent import evidence as evidence_module
 from consent import sealing
 from consent.audit import Flaw
 from consent.consents import ChangeConsent, GrantConsent, document_of
-from consent.permits import CloseFailed
-from consent.profiles import IssueProfile, Outcome, SealedSource
+from consent.permits import CloseFailed, Permit
+from consent.profiles import IssueProfile, Outcome, SealedSource, profile_entry, reply_name
 from gateway.cli.main import app
 from schemas.consent import ConsentState
 from schemas.errors import ConfigurationError, ConsentRevoked, XinqiaoError
 from tests.consent_world import LENDER, Clock, ask, grant, world
 
-OUTCOMES = (Outcome("sh-hrss", "social_insurance", "present", None, "0" * 64),)
 RECORDS = (SealedSource("sh-hrss", "social_insurance", b"[]"),)
 
 
-async def _live(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Flaw]:
-    """Everything that can happen to a consent, a permit and a profile; answers with the flaws there are."""
+def _issue(permit: Permit, profile_id: str, revision: int) -> IssueProfile:
+    (kept,) = RECORDS
+    entry, name = profile_entry(profile_id, revision), reply_name(kept.platform, kept.dataset)
+    commitment = permit.key.commitment(entry, name, hashlib.sha256(kept.payload).digest())
+    outcome = Outcome(kept.platform, kept.dataset, "present", None, commitment)
+    silent = Outcome("sh-tax", "tax_returns", "unavailable", "timeout", None)
+    return IssueProfile(permit.id, profile_id, revision, b"jws", RECORDS, (outcome, silent))
+
+
+async def _live(path: Path, monkeypatch: pytest.MonkeyPatch, room: int = 90) -> list[Flaw]:
+    """Everything that can happen to a consent, a permit and a profile; answers with the flaws there are.
+
+    With little ``room`` lists are sealed and not in the entries.
+    """
     monkeypatch.setattr(evidence_module, "LEASE_SECONDS", 0.0)
-    monkeypatch.setattr(sealing, "ROOM", 90)  # so that the longer lists are sealed and not in the entries
+    monkeypatch.setattr(sealing, "ROOM", room)
     clock = Clock()
     async with world(path, clock) as evidence:
         for n in range(2):
             await evidence.submit(GrantConsent(grant(n, max_uses=9), LENDER, f"c{n}"))
         for to in (ConsentState.SUSPENDED, ConsentState.ACTIVE):
             await evidence.change_consent(ChangeConsent("c0", to, LENDER, f"now {to}"))
-        for n in range(4):
-            await evidence.submit(ask(f"p{n}", "c0", idempotency_key=f"k{n}"))
+        permits = [await evidence.submit(ask(f"p{n}", "c0", idempotency_key=f"k{n}")) for n in range(4)]
         await evidence.submit(CloseFailed("p0", "deadline_exceeded"))
         await evidence.submit(ask("unused", "c0", idempotency_key="k0"))
         await evidence.submit(CloseFailed("p2", "deadline_exceeded"))
         for revision in (1, 2):
-            await evidence.submit(IssueProfile("p0", "f0", revision, b"jws", RECORDS, OUTCOMES))
-        await evidence.submit(IssueProfile("p1", "f1", 1, b"jws", RECORDS, OUTCOMES * 3))
+            await evidence.submit(_issue(permits[0], "f0", revision))
+        await evidence.submit(_issue(permits[1], "f1", 1))
         await asyncio.gather(evidence.submit(ask("x", "c1")), return_exceptions=True)
         await evidence.change_consent(ChangeConsent("c0", ConsentState.REVOKED, LENDER, "asked to"))
         for permit, profile, revision in (("p3", "f3", 1), ("p1", "f1", 2)):
@@ -93,6 +104,7 @@ TAMPERED = [
     ("DELETE FROM profiles WHERE id = 'f0' AND revision = 2", ("profiles", "f0.2", "missing")),
     ("DELETE FROM sealed WHERE id = 'f1.1/profile'", ("sealed", "f1.1/profile", "missing")),
     ("DELETE FROM sealed WHERE id = 'f1.1/sources'", ("sealed", "f1.1/sources", "missing")),
+    ("DELETE FROM sealed WHERE id LIKE 'f1.1/reply%'", ("sealed", "f1.1/reply/sh-hrss/social_insurance", "missing")),
     ("UPDATE sealed SET ciphertext = zeroblob(40) WHERE id = 'f1.1/profile'", ("sealed", "f1.1/profile", "payload")),
     ("UPDATE sealed SET class = 'other' WHERE id = 'f1.1/profile'", ("sealed", "f1.1/profile", "payload")),
     (
@@ -119,6 +131,15 @@ async def test_a_row_that_was_changed_in_the_file_is_named(
     assert await _live(tmp_path / "e.db", monkeypatch) == []
     _write(tmp_path / "e.db", [statement])
     assert flaw in await _flaws(tmp_path / "e.db")
+
+
+@pytest.mark.parametrize("room", [90, 3000])
+async def test_a_reply_is_held_against_the_list_of_sources_wherever_that_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    assert await _live(tmp_path / "e.db", monkeypatch, room) == []
+    _write(tmp_path / "e.db", ["DELETE FROM sealed WHERE id LIKE 'f0.2/reply%'"])
+    assert await _flaws(tmp_path / "e.db") == [("sealed", "f0.2/reply/sh-hrss/social_insurance", "missing")]
 
 
 async def test_a_wider_consent_written_into_the_file_is_named_though_it_would_be_acted_on(
