@@ -148,7 +148,7 @@ class Source(Model):
     records: Count
     repairs: list[ShortText]
     commitment: Sha256Hex | None
-    """Commitment to the reply's digest (design §5); None where no reply was kept."""
+    """Commitment to the digest of the raw reply and its records together; None where no reply was kept."""
 
 
 class Completeness(Model):
