@@ -303,6 +303,10 @@ LIES: dict[str, tuple[Callable[[Story], object], str]] = {
         "the purpose is not the same",
     ),
     "another assurance": (lambda s: s.consent.update(assurance="lender_asserted"), "the assurance is not the same"),
+    "an act left out": (
+        lambda s: s.granted["entry"].update(assurance="gateway_captured"),
+        "the act by which the consent was given is missing",
+    ),
     "another validity": (lambda s: s.consent.update(valid_to="2028-01-01T00:00:00+00:00"), "the validity is not"),
     "used before it was valid": (
         lambda s: [d.update(valid_from="2026-11-24T07:00:00+00:00") for d in (s.consent, s.granted["entry"])],

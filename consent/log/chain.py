@@ -174,6 +174,8 @@ def _order(made: Chain) -> None:
 
 def _acts(made: Chain) -> None:
     """What the enterprise did on our page is what its consent names as evidence."""
+    if made.consents[0].entry["assurance"] == "gateway_captured" and not made.acts:
+        raise Unfit("log.json", "the act by which the consent was given is missing")
     consent = made.consents[0].json("consent")
     for link in made.acts:
         act = link.payloads["act"]
