@@ -187,6 +187,7 @@ def test_what_was_destroyed_is_named_and_everything_else_is_still_proven(
     for index, name in gone:
         assert f"entry {index}, {name}: {DESTROYED}\n" in report.text()
     assert DESTROYED in unpack(bundle)["index.html"].decode()
+    assert report.profile_trusted == ("profile" not in destroyed)
     assert (report.profile_key is None) == ("profile" in destroyed) == ("jwks.json" not in unpack(bundle))
     assert json.loads(report.as_json())["destroyed"] == [{"entry": i, "payload": n} for i, n in report.destroyed]
 

@@ -162,7 +162,7 @@ def verify_bundle(
         tuple(vkey.label() for vkey in by),
         bool(vkeys),
         opened.jwk["kid"] if opened.jwk else None,
-        bool(jwks),
+        bool(jwks and opened.jwk),
         tuple((vkey.label(), time) for vkey, time in by_witnesses),
     )
 
