@@ -218,7 +218,12 @@ class RowMap:
             get = compile_path(place) if spec.head is not None or "." in place else None
             made = Field(name, place, get, *converters[name], name in required)
             (self._fields if spec.head is None else self._head).append(made)
-        self._usual = compile_usual(self._fields, MISSING, SKIP)
+        self._usual: Callable[[Row, Row, Notes], Row | None] | None = None
+
+    def write_out(self) -> None:
+        """Have the usual rows read by a function of their own. Takes a millisecond or two, so not for a single use."""
+        if self._usual is None:
+            self._usual = compile_usual(self._fields, MISSING, SKIP)
 
     def head(self, tree: Tree, notes: Notes) -> Row | None:
         """The fields that the whole reply gives to each of its rows; None where an unlisted code skips them all."""
@@ -231,11 +236,14 @@ class RowMap:
         if not self._known.issuperset(row):
             for key in row.keys() - self._known:
                 notes.drifted(f"{self._at}.{key}" if key.isidentifier() and len(key) <= 64 else f"{self._at}.*")
-        try:
-            record = self._usual(row, head.copy(), notes)
-        except InvalidValue:
-            record = None
-        return read_fields(self._fields, row, head.copy(), self._at, notes) if record is None else record
+        if self._usual is not None:
+            try:
+                record = self._usual(row, head.copy(), notes)
+            except InvalidValue:
+                record = None
+            if record is not None:
+                return record
+        return read_fields(self._fields, row, head.copy(), self._at, notes)
 
     def uncover(self, records: list[Row]) -> None:
         """Take off what was read only to place the rows in time."""

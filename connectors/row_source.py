@@ -1,4 +1,4 @@
-"""The usual row of a data set, read by one function that is written out for its fields when they are first wanted.
+"""The usual row of a data set, read by one function that is written out for its fields when they are wanted again.
 
 A loop over the fields that calls a converter for each value takes four times as long (docs/performance.md). The
 function knows only plain values; it gives a row up whole at the first value that is not plain, and the loop of

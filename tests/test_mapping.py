@@ -214,7 +214,9 @@ def row_map(fields: set[str], **more: Any) -> RowMap:
     known = frozenset({"ny", "deep", "zt", "skip_me"})
     required = more.pop("required", REQUIRED)
     hidden = frozenset(more.pop("hidden", ()))
-    return RowMap("data.list", specs, made, required, frozenset(fields), hidden, known)
+    whole = RowMap("data.list", specs, made, required, frozenset(fields), hidden, known)
+    whole.write_out()
+    return whole
 
 
 ALL = {"month", "persons", "state", "kind", "owner"}
@@ -237,6 +239,16 @@ def test_a_row_becomes_a_record_of_the_fields_consented_and_no_other() -> None:
     for name in ALL:
         part, _ = read({name}, ROW, required=frozenset())
         assert part == {name: whole[name]}
+
+
+def test_a_row_map_reads_the_same_before_and_after_it_is_written_out() -> None:
+    specs: dict[str, Spec] = {"month": spec(type="month", forms=["yyyyMM"])}
+    made = {"month": converter("month", spec(type="month", forms=["yyyyMM"]), 200)}
+    rows = RowMap("rows", specs, made, REQUIRED, REQUIRED, frozenset(), frozenset({"x"}))
+    before = rows.row({"x": "202610"}, {}, Notes())
+    rows.write_out()
+    rows.write_out()
+    assert rows.row({"x": "202610"}, {}, Notes()) == before == {"month": "2026-10"}
 
 
 def test_a_field_that_is_not_consented_is_not_even_looked_at() -> None:
