@@ -1,6 +1,6 @@
 """The usual row of a data set, read by one function that is written out for its fields when they are wanted again.
 
-A loop over the fields that calls a converter for each value takes four times as long (docs/performance.md). The
+A loop over the fields that calls a converter for each value takes over half as long again (docs/performance.md). The
 function knows only plain values; it gives a row up whole at the first value that is not plain, and the loop of
 connectors.mapping, which alone knows what is wrong with a row and where, reads it instead.
 """
