@@ -41,7 +41,9 @@ def say(text: str) -> None:
 
 
 def write(text: str, end: str = "\n") -> None:
+    """Standard output, at once: behind a pipe a server's first line must not wait for a full buffer."""
     sys.stdout.write(text + end)
+    sys.stdout.flush()
 
 
 def print_json(value: Any) -> None:
