@@ -1,5 +1,6 @@
 """What every simulated platform is: it verifies, looks up, and answers in its own dialect."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from math import ceil
 from typing import ClassVar, TypeVar
@@ -11,7 +12,7 @@ from connectors.sandbox.world import World
 T = TypeVar("T")
 
 
-class Platform:
+class Platform(ABC):
     id: ClassVar[str]
 
     def __init__(self, world: World, secrets: Mapping[str, str]) -> None:
@@ -26,13 +27,13 @@ class Platform:
                 return Answer(dump({"message": "not found"}), Why.NOT_FOUND, status=404)
             return self.refuse(refused.why)
 
+    @abstractmethod
     def serve(self, call: Call) -> Answer:
         """The answer to a good call; Refused otherwise."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refuse(self, why: Why) -> Answer:
         """The platform's own way to say so."""
-        raise NotImplementedError
 
 
 def route(call: Call, method: str, services: Mapping[str, T]) -> T:
