@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from connectors.decoding import compile_decoder
-from connectors.engine_plan import Plan, compile_plan
-from connectors.engine_window import Window, compile_window
+from connectors.engine.plan import Plan, compile_plan
+from connectors.engine.window import Window, compile_window
 from connectors.manifest_text import KeyPath, Refusal, error, parse, read
 from connectors.signing import SCHEMES
 from schemas.base import Json, json_schema

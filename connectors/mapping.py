@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from connectors.base import Row
 from connectors.decoding import MISSING
-from connectors.engine_rules import Tree, compile_path, same
+from connectors.engine.rules import Tree, compile_path, same
 from connectors.row_source import Field, Plain, compile_usual
 from schemas import manifest
 from schemas.amounts import (

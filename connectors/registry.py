@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from pathlib import Path
 
 from connectors.base import Connector
-from connectors.engine import DeclarativeConnector
-from connectors.engine_call import Transport
+from connectors.engine.call import Transport
+from connectors.engine.connector import DeclarativeConnector
 from connectors.manifest import FILE, Loaded, load
 from connectors.signing.base import new_nonce
 from schemas.errors import ConfigurationError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.base import Progress, Query, Reply, Subject
-from connectors.engine import DeclarativeConnector
+from connectors.engine.connector import DeclarativeConnector
 from connectors.manifest import Loaded, load
 from connectors.ports import Guard, OpenGuard
 from connectors.wire import Leave, WireReply, WireRequest

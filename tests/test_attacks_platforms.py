@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connectors.base import Found, Reply, Subject
-from connectors.engine import DeclarativeConnector
+from connectors.engine.connector import DeclarativeConnector
 from connectors.manifest import load
 from connectors.registry import BUILT_IN
 from connectors.signing.tif import TifSigner

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import ClientSession
 
 from connectors.base import Found, Progress, Query, Reply, Subject
-from connectors.engine import DeclarativeConnector
+from connectors.engine.connector import DeclarativeConnector
 from connectors.kit.conformance import check
 from connectors.manifest import Loaded, load
 from connectors.ports import OpenGuard

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.base import Found, Progress, Reply
-from connectors.engine import DeclarativeConnector
+from connectors.engine.connector import DeclarativeConnector
 from schemas.errors import (
     ConfigurationError,
     InvalidRequest,

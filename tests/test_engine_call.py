@@ -1,4 +1,4 @@
-"""connectors.engine_call: guard, deadline, retries and credentials of every single send."""
+"""connectors.engine.call: guard, deadline, retries and credentials of every single send."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connectors.base import Found, Progress
-from connectors.engine import DeclarativeConnector
+from connectors.engine.connector import DeclarativeConnector
 from connectors.wire import WireReply, WireRequest
 from schemas.errors import (
     ConsentRevoked,

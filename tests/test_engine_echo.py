@@ -1,4 +1,4 @@
-"""connectors.engine_echo: another enterprise's data is never taken."""
+"""connectors.engine.echo: another enterprise's data is never taken."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""connectors.engine_request: what a template sends."""
+"""connectors.engine.request: what a template sends."""
 
 from datetime import date
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from connectors.base import Subject
-from connectors.engine_request import Values, compile_request
+from connectors.engine.request import Values, compile_request
 from connectors.manifest_text import Refusal
 from schemas.manifest import Request
 

@@ -1,4 +1,4 @@
-"""connectors.engine_rows: which rows there are, and which of them count."""
+"""connectors.engine.rows: which rows there are, and which of them count."""
 
 from pathlib import Path
 from typing import Any

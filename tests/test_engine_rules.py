@@ -1,4 +1,4 @@
-"""connectors.engine_rules: paths, typed equality, and what a reply is."""
+"""connectors.engine.rules: paths, typed equality, and what a reply is."""
 
 import json
 from decimal import Decimal
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.decoding import MISSING, compile_decoder
-from connectors.engine_rules import Verdict, any_of, compile_judge, compile_path, compile_rule, is_empty, same
+from connectors.engine.rules import Verdict, any_of, compile_judge, compile_path, compile_rule, is_empty, same
 from connectors.wire import WireReply
 from schemas.errors import (
     UpstreamBusy,

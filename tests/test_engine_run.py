@@ -1,4 +1,4 @@
-"""connectors.engine_run: periods, months, pages and tickets."""
+"""connectors.engine.run: periods, months, pages and tickets."""
 
 import asyncio
 import hashlib

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.engine_plan import per_second, seconds
+from connectors.engine.plan import per_second, seconds
 from connectors.manifest import load, manifest_schema
 from connectors.manifest_text import line_of
 from schemas.errors import ManifestError

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from connectors.base import Row
 from connectors.decoding import MISSING
-from connectors.engine_rules import compile_path
+from connectors.engine.rules import compile_path
 from connectors.mapping import SKIP, Notes, RowMap, converter, last_day, overlaps, read_fields
 from connectors.row_source import Field, compile_usual
 from schemas.errors import InvalidValue, SchemaDrift

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.base import Found, Progress, Query, Reply, Subject
-from connectors.engine import DeclarativeConnector
+from connectors.engine.connector import DeclarativeConnector
 from connectors.manifest import load
 from connectors.ports import OpenGuard
 from connectors.wire import Leave, WireReply, WireRequest

@@ -17,7 +17,7 @@ import orjson
 from pydantic import Field, StringConstraints, ValidationError
 
 from connectors.base import Found, Progress, Query, Subject
-from connectors.engine import DeclarativeConnector
+from connectors.engine.connector import DeclarativeConnector
 from connectors.manifest import Loaded, load
 from connectors.ports import OpenGuard
 from connectors.wire import Leave, WireReply, WireRequest

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connectors.base import Connector, Progress, Query, Reply, Subject
-from connectors.engine import DeclarativeConnector
+from connectors.engine.connector import DeclarativeConnector
 from connectors.ports import Guard
 from gateway.profile.plan import Item, Plan
 from gateway.profile.sound import sound

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from connectors.base import Progress
-from connectors.engine_request import Template, Values
-from connectors.engine_rules import Judge, Tree, Verdict
+from connectors.engine.request import Template, Values
+from connectors.engine.rules import Judge, Tree, Verdict
 from connectors.ports import Guard
 from connectors.resilience import Gate, RetryBudget, RetryPolicy, attempts
 from connectors.signing.base import Moment, Signer

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import orjson
 
 from connectors.base import Progress, Query, Reply
-from connectors.engine_call import Caller, Line, Transport
-from connectors.engine_plan import per_second, seconds
-from connectors.engine_run import Run
+from connectors.engine.call import Caller, Line, Transport
+from connectors.engine.plan import per_second, seconds
+from connectors.engine.run import Run
 from connectors.manifest import Loaded
 from connectors.ports import Guard
 from connectors.resilience import Gate, RetryBudget, RetryPolicy

@@ -3,8 +3,8 @@
 from typing import Any
 
 from connectors.base import Subject
-from connectors.engine_plan import Echo
-from connectors.engine_rules import Tree, is_empty
+from connectors.engine.plan import Echo
+from connectors.engine.rules import Tree, is_empty
 from connectors.mapping import Notes
 from schemas.errors import InvalidIdentifier, SchemaDrift, SubjectMismatch
 from schemas.identifiers import NameMatch, compare_names, parse_uscc

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from connectors.engine_fields import compile_fields
-from connectors.engine_request import Template, compile_request
-from connectors.engine_rules import Get, Judge, Test, Tree, any_of, compile_judge, compile_path, compile_rule
+from connectors.engine.fields import compile_fields
+from connectors.engine.request import Template, compile_request
+from connectors.engine.rules import Get, Judge, Test, Tree, any_of, compile_judge, compile_path, compile_rule
 from connectors.manifest_text import KeyPath, Refusal
 from connectors.mapping import Convert, RowMap
 from schemas import manifest

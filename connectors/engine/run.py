@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 
 from connectors.base import Found, Progress, Query, Reply, Row
 from connectors.decoding import MISSING
-from connectors.engine_call import Answer, Caller
-from connectors.engine_echo import check_echo
-from connectors.engine_pages import Pager, promises
-from connectors.engine_plan import Paging, Plan
-from connectors.engine_request import Values
-from connectors.engine_rows import rows_in, select
-from connectors.engine_rules import Tree, Verdict, is_empty
+from connectors.engine.call import Answer, Caller
+from connectors.engine.echo import check_echo
+from connectors.engine.pages import Pager, promises
+from connectors.engine.plan import Paging, Plan
+from connectors.engine.request import Values
+from connectors.engine.rows import rows_in, select
+from connectors.engine.rules import Tree, Verdict, is_empty
 from connectors.mapping import Notes, RowMap, last_day, overlaps
 from schemas.dates import YearMonth, month_range
 from schemas.errors import (

@@ -3,8 +3,8 @@
 from typing import Any
 
 from connectors.decoding import MISSING
-from connectors.engine_plan import Paging
-from connectors.engine_rules import Get, Tree, is_empty
+from connectors.engine.plan import Paging
+from connectors.engine.rules import Get, Tree, is_empty
 from schemas.amounts import parse_count
 from schemas.errors import InvalidValue, SchemaDrift
 

@@ -4,9 +4,9 @@ from decimal import Decimal
 from typing import Any
 
 from connectors.base import Subject
-from connectors.engine_echo import check_echo
-from connectors.engine_plan import Latest, Plan
-from connectors.engine_rules import Tree, is_empty
+from connectors.engine.echo import check_echo
+from connectors.engine.plan import Latest, Plan
+from connectors.engine.rules import Tree, is_empty
 from connectors.mapping import Notes
 from schemas.errors import SchemaDrift
 
