@@ -197,10 +197,13 @@ class LogSource:
 
     def entries(self, start: int, stop: int) -> Iterator[bytes]:
         for first in range(start, stop, PAGE):
+            # Given back before anything is handed out: whoever asks may stop in the middle.
             with self._readers.connect() as connection:
-                yield from [e.entry for e in entries(connection, first, min(first + PAGE, stop))]
+                page = entries(connection, first, min(first + PAGE, stop))
+            yield from (e.entry for e in page)
 
     def leaf_hashes(self, start: int, stop: int) -> Iterator[bytes]:
         for first in range(start, stop, PAGE):
             with self._readers.connect() as connection:
-                yield from nodes(connection, 0, first, min(first + PAGE, stop))
+                page = nodes(connection, 0, first, min(first + PAGE, stop))
+            yield from page
