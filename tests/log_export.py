@@ -8,7 +8,7 @@ import json
 import multiprocessing
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -131,17 +131,25 @@ def _missed(work: tuple[dict[str, bytes], tuple[tuple[str, int], ...]]) -> list[
     return [flip for flip in chunk if not blamed(files, *flip)]
 
 
-def _remember_forms() -> None:
-    """One flip leaves most bundles as they were: judge the form of each (a pure function) once per process."""
-    judged = lru_cache(maxsize=64)(verify.all_canonical)
-    verify.all_canonical = lambda entries: judged(tuple(entries))
+def share_what_a_flip_leaves(replace: Callable[[object, str, object], None] = setattr) -> None:
+    """One flip changes one file. What the verifier's own functions make of the bytes of the others (pure functions of
+    those bytes) is worked out once per process; what was flipped is read, hashed and judged anew."""
+
+    def of_lists(judge: Callable[[tuple[bytes, ...]], object]) -> Callable[[Sequence[bytes]], object]:
+        judged = lru_cache(maxsize=64)(judge)
+        return lambda items: judged(tuple(items))
+
+    for name in ("all_canonical", "root_of"):
+        replace(verify, name, of_lists(getattr(verify, name)))
+    for name in ("hashed", "open_head"):
+        replace(verify, name, lru_cache(maxsize=64)(getattr(verify, name)))
 
 
 def main(size: int) -> int:
     # Entries of about a hundred bytes: the width that 1,000 of them need for a million bits.
     files = exported(Log([entry(index, event="x" * 85) for index in range(size)], witnessed=True))
     total = 8 * sum(map(len, files.values()))
-    with multiprocessing.Pool(initializer=_remember_forms) as pool:
+    with multiprocessing.Pool(initializer=share_what_a_flip_leaves) as pool:
         every = flips(files)
         work = ((dict(files), chunk) for chunk in iter(lambda: tuple(islice(every, 2000)), ()))
         missed = [flip for found in pool.imap_unordered(_missed, work) for flip in found]

@@ -28,7 +28,9 @@ from tests.log_export import (
     blamed,
     entry,
     exported,
+    flipped,
     flips,
+    share_what_a_flip_leaves,
 )
 
 SIXTY = exported(Log.of(60))
@@ -74,6 +76,13 @@ def test_every_flipped_bit_of_a_small_export_is_found_and_blamed_on_what_it_hit(
 
 def test_flipped_bits_all_over_a_larger_export_are_found_and_blamed_on_what_they_hit() -> None:
     assert [flip for flip in list(flips(LARGE))[::1283] if not blamed(LARGE, *flip)] == []
+
+
+def test_what_the_long_run_of_flips_shares_between_them_changes_no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    some = [flipped(LARGE, *flip) for flip in list(flips(LARGE))[::12503]]
+    alone = [verify_files(one) for one in some]
+    share_what_a_flip_leaves(monkeypatch.setattr)
+    assert [verify_files(one) for one in some] == alone
 
 
 @pytest.mark.parametrize("path", sorted(LARGE))

@@ -101,6 +101,18 @@ def verify_files(
     return Report(found.problem, head.checkpoint, intact=found.intact, heads=heads)
 
 
+def hashed(path: str, data: bytes) -> tuple[list[bytes], list[bytes], bytes, bool]:
+    """The entries of a bundle, their hashes, the root of these, and whether it ends where its last entry does."""
+    entries: list[bytes] = []
+    whole = True
+    try:
+        entries.extend(read_bundle(path, data))
+    except TileError:
+        whole = False
+    hashes = [sha256(b"\x00" + entry).digest() for entry in entries]
+    return entries, hashes, root_of(hashes), whole
+
+
 class _Walk:
     """One pass over the entries and level-0 tiles: keeps one hash per 256 entries and the first of each problem.
 
@@ -135,16 +147,10 @@ class _Walk:
         path = tile_path("entries", start // WIDTH, width)
         data = self._read(path, MAX_BUNDLE)
         tile, stored = self._tile(0, start // WIDTH, width)
-        entries: list[bytes] = []
-        whole = True
-        try:
-            entries.extend(read_bundle(path, data))
-        except TileError:
-            whole = False
-        hashes = [sha256(b"\x00" + entry).digest() for entry in entries]
+        entries, hashes, root, whole = hashed(path, data)
         if start < self._prefix <= start + width:
             self.prefix_root = root_of([*self._by_entries, root_of(hashes[: self._prefix - start])])
-        self._by_entries.append(root_of(hashes))
+        self._by_entries.append(root)
         if whole and b"".join(hashes) == stored:
             self._by_tiles.append(self._by_entries[-1])
             if not self._malformed and not all_canonical(entries):
