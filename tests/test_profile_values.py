@@ -106,6 +106,8 @@ def test_an_incomplete_answer_gives_its_latest_values_and_no_totals() -> None:
         ("permits", [{}, {"valid_to": "2026-11-24"}, {"valid_to": "2026-11-23"}], "valid", 2),
         ("judicial", [{"kind": "enforcement"}, {"kind": "enforcement", "closed": True}], "enforcement_open", 1),
         ("receivables", [{"amount": "5", "state": "settled"}, {"amount": "7"}], "amount_unsettled", "7"),
+        ("vouchers", [{"amount": "9", "state": "split"}, {"amount": "4", "state": "held"}], "amount_held", "4"),
+        ("internal_lists", [{"kind": "white"}, {"kind": "black"}], "black", 1),
         ("guarantees", [{"state": "released"}, {"state": "active"}, {}], "active", 2),
         ("tax_arrears", [{"amount": "1.50"}, {"amount": "2"}], "amount_total", "3.50"),
         ("annual_report", [{"year": 2025}, {"year": 2024, "staff": 9}, {"year": 2023, "staff": 8}], "staff", 9),

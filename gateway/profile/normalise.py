@@ -65,6 +65,10 @@ def _unsettled(row: Row, today: str) -> bool:  # noqa: ARG001
     return row.get("state") != "settled"
 
 
+def _held(row: Row, today: str) -> bool:  # noqa: ARG001
+    return row.get("state", "held") == "held"
+
+
 def _active(row: Row, today: str) -> bool:  # noqa: ARG001
     return row.get("state", "active") == "active"
 
@@ -76,6 +80,7 @@ BLACK = Where(_black, ("kind", "removed_on"))
 RED = Where(_red, ("kind", "removed_on"))
 OPEN = Where(_open, ("closed",))
 UNSETTLED = Where(_unsettled, ("state",))
+HELD = Where(_held, ("state",))
 ACTIVE = Where(_active, ("state",))
 
 
@@ -143,7 +148,8 @@ RULES: Mapping[str, tuple[Count | Total | Latest | Single, ...]] = {
         Total("amount_unsettled", "amount", UNSETTLED),
         Total("outstanding_total", "outstanding", UNSETTLED),
     ),
-    "vouchers": (Count("count"), Total("amount_total", "amount")),
+    # A voucher that was split counts in its parts.
+    "vouchers": (Count("held", HELD), Total("amount_held", "amount", HELD)),
     "core_trade": (Latest("outstanding_latest", "outstanding", "month"), Latest("overdue_latest", "overdue", "month")),
     "guarantees": (
         Count("active", ACTIVE),
@@ -156,6 +162,7 @@ RULES: Mapping[str, tuple[Count | Total | Latest | Single, ...]] = {
         Latest("credit_outstanding", "credit_outstanding", "month"),
         Latest("overdue", "overdue", "month"),
     ),
+    "internal_lists": (Count("black", BLACK),),
 }
 
 
