@@ -19,10 +19,10 @@ from sqlalchemy import Connection, select
 from consent.keys import KeySet
 from consent.profiles import reply_name
 from consent.rows import ISSUED, OPEN
+from consent.sealing import status_record
 from consent.tables import consent_requests, consent_status, consents, log_entries, permits, profiles, sealed
 from consent.vault import RetentionClass, Sealed, SubjectKey, Vault
 from schemas.base import Json
-from schemas.canonical import canonical
 from schemas.consent import ConsentState
 from schemas.errors import KeysUnavailable
 
@@ -32,6 +32,11 @@ _STATES = {
     "consent.suspended": ConsentState.SUSPENDED,
     "consent.resumed": ConsentState.ACTIVE,
 }
+_CHANGES = (
+    select(consent_status, consents.c.subject)
+    .join_from(consent_status, consents, isouter=True)
+    .where(consent_status.c.version > 1)
+)
 Values = dict[str, Json]
 Ids = tuple[str | int, ...]
 
@@ -189,32 +194,54 @@ class _Keys:
         self._connection = connection
         self._vault = vault
 
-    def of(self, subject: str, retention: RetentionClass) -> SubjectKey:
-        """Raises KeysUnavailable; a key that is not there is a new one, under which nothing opens."""
+    def _set(self, subject: str) -> KeySet:
         keys = KeySet(self._vault)
         keys.want(subject)
         keys.load(self._connection)
-        return keys.get(subject, retention)
+        return keys
 
-    def commitment(self, subject: str, entry_id: str, name: str, payload: bytes) -> str:
+    def of(self, subject: str, retention: RetentionClass) -> SubjectKey:
+        """Raises KeysUnavailable."""
+        return self._set(subject).existing(subject, retention)
+
+    def document(self, row: Any) -> bytes | None:
+        """None where it does not open."""
+        try:
+            key = self.of(row.subject, RetentionClass.EVIDENCE)
+            return key.open("consents", row.id, Sealed.unpacked(row.document))
+        except (KeysUnavailable, TypeError):
+            return None
+
+    def status(self, row: Any) -> bytes | None:
+        """The record of a change; None where its reason does not open."""
+        try:
+            return status_record(self._set(row.subject), row)
+        except (KeysUnavailable, ValueError, TypeError):
+            return None
+
+    def holds(self, subject: str, entry_id: str, name: str, payload: bytes, told: dict[str, str]) -> bool:
+        """Whether the payload is what its entry commits to; takes that commitment out of ``told``."""
         digest = hashlib.sha256(payload).digest()
-        return self.of(subject, RetentionClass.EVIDENCE).commitment(entry_id, name, digest)
+        try:
+            made = self.of(subject, RetentionClass.EVIDENCE).commitment(entry_id, name, digest)
+        except KeysUnavailable:
+            return False
+        return made == told.pop(entry_id, None)
 
 
 def _payloads(connection: Connection, commitments: dict[str, str], keys: _Keys) -> Iterator[Flaw]:
     """Documents, reasons and sealed payloads under their commitments."""
     missing = dict(commitments)
-    subjects = {}
     for row in connection.execute(select(consents.c.id, consents.c.subject, consents.c.grantee, consents.c.document)):
-        subjects[row.id] = row.subject
-        if not _holds(keys, row.subject, f"{row.id}.1", "consent", row.document, missing):
+        document = keys.document(row)
+        if document is None or not keys.holds(row.subject, f"{row.id}.1", "consent", document, missing):
             yield Flaw("consents", row.id, "document")
-        elif orjson.loads(row.document)["grantee"] != row.grantee:
+        elif orjson.loads(document)["grantee"] != row.grantee:
             yield Flaw("consents", row.id, "grantee")
-    for row in connection.execute(select(consent_status).where(consent_status.c.version > 1)):
-        record = {"state": row.state, "at": row.at, "actor": row.actor, "reason": row.reason, "consent": row.consent_id}
+    for row in connection.execute(_CHANGES):
         entry_id = f"{row.consent_id}.{row.version}"
-        if not _holds(keys, subjects.get(row.consent_id, ""), entry_id, "status", canonical(record), missing):
+        record = keys.status(row)
+        if record is None or not keys.holds(row.subject, entry_id, "status", record, missing):
             yield Flaw("consent_status", entry_id, "reason")
     # The lists first: they name the commitments to the replies.
     for row in connection.execute(select(sealed).order_by(sealed.c.kind != "sources", sealed.c.id)):
@@ -224,13 +251,6 @@ def _payloads(connection: Connection, commitments: dict[str, str], keys: _Keys) 
         elif row.kind == "sources":
             missing |= _replies(row.id.partition("/")[0], orjson.loads(payload))
     yield from (Flaw("sealed", name, "missing") for name in missing if "/" in name)
-
-
-def _holds(keys: _Keys, subject: str, entry_id: str, name: str, payload: bytes, told: dict[str, str]) -> bool:
-    try:
-        return keys.commitment(subject, entry_id, name, payload) == told.pop(entry_id, None)
-    except KeysUnavailable:
-        return False
 
 
 def _opened(keys: _Keys, row: Any, commitment: str) -> bytes | None:

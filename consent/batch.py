@@ -90,10 +90,11 @@ class Batch:
     def load(self) -> None:
         for permit in self.permits.load(self.connection, self.time):
             self.consents.want(permit.consent_id)
-        for consent in self.consents.load(self.connection, self.now):
-            self.keys.want(consent.subject)
+        for subject in self.consents.load(self.connection):
+            self.keys.want(subject)
         self.requests.load(self.connection, self.time)
         self.keys.load(self.connection)
+        self.consents.open(self.connection, self.vault, self.keys, self.now)
 
     def insert(self, table: Table, row: dict[str, object]) -> None:
         self._rows.setdefault(table, []).append(row)
@@ -124,7 +125,7 @@ class Batch:
 
     def write(self) -> tuple[Head, Growth]:
         self.keys.write(self.connection)
-        self.consents.write(self.connection)
+        self.consents.write(self.connection, self.keys)
         self.permits.write(self.connection)
         self.requests.write(self.connection)
         for table, rows in self._rows.items():

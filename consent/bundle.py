@@ -21,9 +21,9 @@ from consent.log.note import Checkpoint, Note, Vkey
 from consent.log.rotation import EVENT as ROTATED
 from consent.log.trust import Broken
 from consent.reads import entries_about, rotations
+from consent.sealing import status_record
 from consent.tables import consent_status, consents, profiles, sealed
 from consent.vault import RetentionClass, Sealed, SubjectKey, Vault
-from schemas.canonical import canonical
 from schemas.errors import LogBroken
 
 _PROFILE = (
@@ -34,8 +34,10 @@ _PROFILE = (
 )
 _SEALED = select(sealed).where(sealed.c.id == bindparam("id"))
 _DOCUMENT = select(consents.c.document).where(consents.c.id == bindparam("id"))
-_STATUS = select(consent_status).where(
-    consent_status.c.consent_id == bindparam("id"), consent_status.c.version == bindparam("version")
+_STATUS = (
+    select(consent_status, consents.c.subject)
+    .join_from(consent_status, consents)
+    .where(consent_status.c.consent_id == bindparam("id"), consent_status.c.version == bindparam("version"))
 )
 
 
@@ -93,6 +95,7 @@ class _Payloads:
 
     def __init__(self, connection: Connection, vault: Vault) -> None:
         self._connection = connection
+        self._vault = vault
         self._keys = KeySet(vault)
 
     def of(self, entry: Mapping[str, Any]) -> dict[str, tuple[bytes, bytes] | None]:
@@ -111,24 +114,23 @@ class _Payloads:
         return found
 
     def _open(self, entry: Mapping[str, Any], name: str) -> tuple[bytes, bytes] | None:
-        if name == "consent":
-            document = self._connection.scalar(_DOCUMENT, {"id": entry["consent"]})
-            return self._plain(entry, name, document)
-        if name == "status":
-            status = self._connection.execute(_STATUS, {"id": entry["consent"], "version": entry["version"]}).one()
-            record = {k: status._mapping[k] for k in ("state", "at", "actor", "reason")}
-            return self._plain(entry, name, canonical({**record, "consent": entry["consent"]}))
+        if name in ("consent", "status"):
+            key = self._keys.find(entry["subject"], RetentionClass.EVIDENCE)
+            return None if key is None else (key.payload_key(entry["id"], name), self._plain(entry, name, key))
         place = f"{entry['id']}/{name}"
         row = self._connection.execute(_SEALED, {"id": place}).one_or_none()
-        key = row and self._key(entry, RetentionClass(row._mapping["class"]))
-        if not row or not key or key.version != row.key_version:
+        if row is None:
+            return None
+        key = self._keys.find(entry["subject"], RetentionClass(row._mapping["class"]))
+        if key is None or key.version != row.key_version:
             return None
         content = key.open("sealed", place, Sealed(row.key_version, row.nonce, row.ciphertext))
         return key.payload_key(entry["id"], name), content
 
-    def _plain(self, entry: Mapping[str, Any], name: str, content: bytes | None) -> tuple[bytes, bytes] | None:
-        key = self._key(entry, RetentionClass.EVIDENCE)
-        return (key.payload_key(entry["id"], name), content) if key and content is not None else None
-
-    def _key(self, entry: Mapping[str, Any], retention: RetentionClass) -> SubjectKey | None:
-        return self._keys.find(entry["subject"], retention)
+    def _plain(self, entry: Mapping[str, Any], name: str, key: SubjectKey) -> bytes:
+        consent_id = entry["consent"]
+        if name == "consent":
+            packed = self._connection.execute(_DOCUMENT, {"id": consent_id}).scalar_one()
+            return self._vault.document(consent_id, packed, lambda: key)
+        status = self._connection.execute(_STATUS, {"id": consent_id, "version": entry["version"]}).one()
+        return status_record(self._keys, status)

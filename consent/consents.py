@@ -12,6 +12,7 @@ from functools import lru_cache
 from consent.batch import Batch, Command, Refusal
 from consent.policy import check_grant, shown_state
 from consent.rows import ConsentRow, terms_of
+from consent.sealing import sealed_reason, status_bytes
 from consent.tables import consent_status
 from consent.vault import RetentionClass
 from schemas.canonical import canonical
@@ -59,6 +60,7 @@ def _consent(document: bytes, consent_id: str, registered_at: str) -> Consent:
 
 
 def _status(batch: Batch, row: ConsentRow, actor: str, reason: str | None, log_index: int) -> None:
+    key = batch.keys.get(row.subject, RetentionClass.EVIDENCE)
     batch.insert(
         consent_status,
         {
@@ -67,7 +69,7 @@ def _status(batch: Batch, row: ConsentRow, actor: str, reason: str | None, log_i
             "state": row.state.value,
             "at": batch.time,
             "actor": actor,
-            "reason": reason,
+            "reason": None if reason is None else sealed_reason(key, row.id, row.version, reason),
             "log_index": log_index,
         },
     )
@@ -162,9 +164,7 @@ class ChangeConsent(Command[Consent]):
         row.state, row.version, row.changed = self.to, row.version + 1, True
         entry_id = f"{row.id}.{row.version}"
         key = batch.keys.get(row.subject, RetentionClass.EVIDENCE)
-        record = canonical(
-            {"state": self.to.value, "at": batch.time, "actor": self.actor, "reason": self.reason, "consent": row.id}
-        )
+        record = status_bytes(self.to.value, batch.time, self.actor, self.reason, row.id)
         index, _ = batch.append(
             event,
             self.actor,

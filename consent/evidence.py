@@ -101,11 +101,11 @@ class Evidence:
 
     async def consents_of(self, lender: str | None) -> list[Consent]:
         """All consents given to a lender (None: to any), oldest first."""
-        return await self._read(reads.consents_of, lender, self._clock())
+        return await self._read(reads.consents_of, lender, self._vault, self._clock())
 
     async def consent_history(self, consent_id: str) -> list[StatusChange]:
         """Every status the consent was given, oldest first."""
-        return await self._read(reads.consent_history, consent_id)
+        return await self._read(reads.consent_history, consent_id, self._vault)
 
     async def request_by_token(self, token_hash: str) -> StoredRequest | None:
         """The consent request behind a link (SHA-256 of its token in hex). Raises KeysUnavailable."""
@@ -186,10 +186,10 @@ class Evidence:
     def _standing(self, consent_id: str) -> str | None:
         return self._point(reads.consent_standing, consent_id)
 
-    def _point(self, read: Callable[[sqlite3.Connection, str, datetime], R], consent_id: str) -> R:
+    def _point(self, read: Callable[[sqlite3.Connection, str, Vault, datetime], R], consent_id: str) -> R:
         # In the event loop's own thread: a hop to another one would let a lease lapse while its answer waits here.
         try:
-            return read(self._database.points, consent_id, self._clock())
+            return read(self._database.points, consent_id, self._vault, self._clock())
         except (sqlite3.Error, OSError):
             raise StorageUnavailable(retry_after=5) from None
 

@@ -1,10 +1,13 @@
 """The stored keys of subjects, as a transaction or a read needs them."""
 
+import sqlite3
+
 from sqlalchemy import Connection, insert, select
 
 from consent.storage import among, execute_many, fetch, listed
 from consent.tables import subject_keys
 from consent.vault import EPOCH, RetentionClass, SubjectKey, Vault
+from schemas.errors import KeysUnavailable
 
 _SUBJECT_KEYS = select(
     subject_keys.c.subject,
@@ -24,6 +27,21 @@ def key_row(key: SubjectKey, wrapped: bytes) -> dict[str, object]:
         "epoch": EPOCH,
         "wrapped": wrapped,
     }
+
+
+_POINT = (
+    "SELECT version, epoch, wrapped FROM subject_keys WHERE subject = ? AND class = ? ORDER BY version DESC LIMIT 1"
+)
+
+
+def point_key(connection: sqlite3.Connection, vault: Vault, subject: str, retention: RetentionClass) -> SubjectKey:
+    """One key, asked of the driver itself. Raises KeysUnavailable."""
+    if (cached := vault.cached(subject)) is not None:
+        return cached[retention]
+    row = connection.execute(_POINT, (subject, retention.value)).fetchone()
+    if row is None:
+        raise KeysUnavailable(what="subject key")
+    return vault.unwrap(subject, retention, *row)
 
 
 class KeySet:
@@ -62,6 +80,13 @@ class KeySet:
             key, wrapped = self._vault.new_key(subject, retention)
             self._keys[subject][retention] = key
             self._rows.append(key_row(key, wrapped))
+        return key
+
+    def existing(self, subject: str, retention: RetentionClass) -> SubjectKey:
+        """The key as it was loaded. Raises KeysUnavailable where there is none, or no longer."""
+        key = self._keys[subject].get(retention)
+        if key is None:
+            raise KeysUnavailable(what="subject key")
         return key
 
     def find(self, subject: str, retention: RetentionClass) -> SubjectKey | None:

@@ -3,22 +3,23 @@
 import base64
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import partial
 
 from sqlalchemy import Connection, Engine, bindparam, select
 
 from consent.consents import consent_of
-from consent.keys import KeySet
+from consent.keys import KeySet, point_key
 from consent.ledger import hash_at, nodes, read_head
 from consent.log.merkle import ProofError, consistency_proof, inclusion_proof
 from consent.log.rotation import EVENT as ROTATED
 from consent.log.tiles import WIDTH, tile_path
 from consent.policy import shown_state, standing
 from consent.profiles import Issued, profile_entry
-from consent.rows import CONSENT_ROWS, ConsentRow, terms_of
+from consent.rows import CONSENT_ROWS, ConsentRow
+from consent.sealing import reason_of
 from consent.tables import consent_status, consents, log_entries, profiles, sealed
 from consent.vault import RetentionClass, Sealed, Vault
 from schemas.consent import Consent, ConsentState, StatusChange
@@ -48,9 +49,9 @@ class LogEntry:
 
 # Asked of the driver itself, in the event loop: a hop to a thread and Core cost ten times what the read does.
 _CONSENT = "SELECT id, subject, document, registered_at, state, version, uses FROM consents WHERE id = ?"
-_STANDING = "SELECT document, state FROM consents WHERE id = ?"
 _HISTORY = (
-    select(consent_status.c.state, consent_status.c.at, consent_status.c.actor, consent_status.c.reason)
+    select(consent_status, consents.c.subject)
+    .join_from(consent_status, consents)
     .where(consent_status.c.consent_id == bindparam("id"))
     .order_by(consent_status.c.version)
 )
@@ -74,34 +75,52 @@ _ENTRIES = select(log_entries.c.position, log_entries.c.entry).order_by(log_entr
 _ROTATIONS = _ENTRIES.where(log_entries.c.event == bindparam("event", ROTATED, literal_execute=True))
 
 
-def _consent(row: Sequence[Any], now: datetime) -> Consent:
-    held = ConsentRow.read(row)
+def _shown(held: ConsentRow, now: datetime) -> Consent:
     return consent_of(held, shown_state(held.terms, held.state, held.uses, now))
 
 
-def consent(connection: sqlite3.Connection, consent_id: str, now: datetime) -> Consent | None:
+def _point(connection: sqlite3.Connection, consent_id: str, vault: Vault) -> ConsentRow | None:
     row = connection.execute(_CONSENT, (consent_id,)).fetchone()
-    return None if row is None else _consent(row, now)
+    if row is None:
+        return None
+    return ConsentRow.read(row, vault, partial(point_key, connection, vault, row[1], RetentionClass.EVIDENCE))
 
 
-def consents_of(connection: Connection, lender: str | None, now: datetime) -> list[Consent]:
-    """All consents given to a lender (None: to any), oldest first."""
+def consent(connection: sqlite3.Connection, consent_id: str, vault: Vault, now: datetime) -> Consent | None:
+    """Raises KeysUnavailable."""
+    held = _point(connection, consent_id, vault)
+    return None if held is None else _shown(held, now)
+
+
+def consents_of(connection: Connection, lender: str | None, vault: Vault, now: datetime) -> list[Consent]:
+    """All consents given to a lender (None: to any), oldest first. Raises KeysUnavailable."""
     query = CONSENT_ROWS if lender is None else CONSENT_ROWS.where(consents.c.grantee == lender)
-    return [_consent(row, now) for row in connection.execute(query.order_by(consents.c.registered_at, consents.c.id))]
+    rows = connection.execute(query.order_by(consents.c.registered_at, consents.c.id)).all()
+    keys = KeySet(vault)
+    for row in rows:
+        keys.want(row.subject)
+    keys.load(connection)
+    evidence = RetentionClass.EVIDENCE
+    return [_shown(ConsentRow.read(row, vault, partial(keys.existing, row.subject, evidence)), now) for row in rows]
 
 
-def consent_history(connection: Connection, consent_id: str) -> list[StatusChange]:
-    """Every status the consent was given, oldest first; empty for one that does not exist."""
+def consent_history(connection: Connection, consent_id: str, vault: Vault) -> list[StatusChange]:
+    """Every status the consent was given, oldest first; empty for one that does not exist. Raises KeysUnavailable."""
+    rows = connection.execute(_HISTORY, {"id": consent_id}).all()
+    keys = KeySet(vault)
+    for row in rows:
+        keys.want(row.subject)
+    keys.load(connection)
     return [
-        StatusChange(state=ConsentState(state), at=at, actor=actor, reason=reason)
-        for state, at, actor, reason in connection.execute(_HISTORY, {"id": consent_id})
+        StatusChange(state=ConsentState(row.state), at=row.at, actor=row.actor, reason=reason_of(keys, row))
+        for row in rows
     ]
 
 
-def consent_standing(connection: sqlite3.Connection, consent_id: str, now: datetime) -> str | None:
-    """The refusal code of what stops the consent now, or None."""
-    row = connection.execute(_STANDING, (consent_id,)).fetchone()
-    return "consent_missing" if row is None else standing(terms_of(row[0]), ConsentState(row[1]), now)
+def consent_standing(connection: sqlite3.Connection, consent_id: str, vault: Vault, now: datetime) -> str | None:
+    """The refusal code of what stops the consent now, or None. Raises KeysUnavailable."""
+    held = _point(connection, consent_id, vault)
+    return "consent_missing" if held is None else standing(held.terms, held.state, now)
 
 
 def profile(connection: Connection, profile_id: str, vault: Vault) -> StoredProfile | None:

@@ -4,17 +4,19 @@ Each set is told what is wanted, reads it with one query, hands out objects that
 their turn, and writes what is new or changed with one bulk statement.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from consent.keys import KeySet
 from consent.policy import Terms, View
 from consent.storage import among, execute_many, fetch, listed
 from consent.tables import consents, idempotency, permits
+from consent.vault import RetentionClass, SubjectKey, Vault
 from schemas.base import utc_text
 from schemas.consent import ConsentGrant, ConsentState
 
@@ -42,9 +44,10 @@ class ConsentRow:
     changed: bool = False
 
     @classmethod
-    def read(cls, row: Sequence[Any]) -> "ConsentRow":
-        """From a row of ``CONSENT_ROWS``."""
-        return cls(row[0], row[1], row[2], row[3], ConsentState(row[4]), row[5], row[6])
+    def read(cls, row: Sequence[Any], vault: Vault, key: Callable[[], SubjectKey]) -> "ConsentRow":
+        """From a row of ``CONSENT_ROWS``; ``key`` gives its subject's evidence key. Raises KeysUnavailable."""
+        document = vault.document(row[0], row[2], key)
+        return cls(row[0], row[1], document, row[3], ConsentState(row[4]), row[5], row[6])
 
     @property
     def terms(self) -> Terms:
@@ -76,22 +79,25 @@ _CHANGE_CONSENT = (
 class ConsentSet:
     def __init__(self) -> None:
         self._wanted: set[str] = set()
+        self._found: list[tuple[Any, ...]] = []
         self._rows: dict[str, ConsentRow] = {}
 
     def want(self, consent_id: str) -> None:
         self._wanted.add(consent_id)
 
-    def load(self, connection: Connection, now: datetime) -> list[ConsentRow]:
-        """Read what was wanted and answer with all of it."""
-        if not self._wanted:
-            return []
-        for row in fetch(connection, _CONSENTS, ids=listed(self._wanted)):
-            held = ConsentRow.read(row)
+    def load(self, connection: Connection) -> list[str]:
+        """Read what was wanted; answers with the subjects whose keys ``open`` needs."""
+        self._found = fetch(connection, _CONSENTS, ids=listed(self._wanted)) if self._wanted else []
+        return [row[1] for row in self._found]
+
+    def open(self, connection: Connection, vault: Vault, keys: KeySet, now: datetime) -> None:
+        """Open what was read. Raises KeysUnavailable."""
+        for row in self._found:
+            held = ConsentRow.read(row, vault, partial(keys.existing, row[1], RetentionClass.EVIDENCE))
             if frequency := held.terms.grant.frequency:
                 since = utc_text(now - timedelta(days=frequency.days))
                 held.recent = connection.scalar(_RECENT, {"id": held.id, "since": since}) or 0
             self._rows[held.id] = held
-        return list(self._rows.values())
 
     def get(self, consent_id: str) -> ConsentRow | None:
         return self._rows.get(consent_id)
@@ -100,7 +106,7 @@ class ConsentSet:
         row.new = True
         self._rows[row.id] = row
 
-    def write(self, connection: Connection) -> None:
+    def write(self, connection: Connection, keys: KeySet) -> None:
         rows = self._rows.values()
         execute_many(
             connection,
@@ -110,7 +116,9 @@ class ConsentSet:
                     "id": r.id,
                     "grantee": r.terms.grant.grantee,
                     "subject": r.subject,
-                    "document": r.document,
+                    "document": keys.existing(r.subject, RetentionClass.EVIDENCE)
+                    .seal("consents", r.id, r.document)
+                    .packed(),
                     "registered_at": r.registered_at,
                     "state": r.state.value,
                     "version": r.version,

@@ -1,12 +1,15 @@
 """Payloads beside the log: sealed under the subject's key, and named in an entry by their commitment."""
 
 import hashlib
+from typing import Any
 
 import orjson
+from sqlalchemy import Row
 
 from consent.batch import Batch
+from consent.keys import KeySet
 from consent.tables import sealed
-from consent.vault import SubjectKey
+from consent.vault import RetentionClass, Sealed, SubjectKey
 from schemas.base import Json
 from schemas.canonical import canonical
 
@@ -40,3 +43,25 @@ def sealed_list(batch: Batch, key: SubjectKey, entry_id: str, name: str, items: 
     if len(orjson.dumps(items)) <= ROOM:
         return items
     return seal(batch, key, entry_id, name, name, canonical(items))
+
+
+def sealed_reason(key: SubjectKey, consent_id: str, version: int, reason: str) -> bytes:
+    """The reason of a status as its row holds it; ``key`` is the subject's evidence key."""
+    return key.seal("consent_status", f"{consent_id}.{version}", reason.encode()).packed()
+
+
+def reason_of(keys: KeySet, row: Row[Any]) -> str | None:
+    """The reason in a row of consent_status with its ``subject``. Raises KeysUnavailable."""
+    if row.reason is None:
+        return None
+    key = keys.existing(row.subject, RetentionClass.EVIDENCE)
+    return key.open("consent_status", f"{row.consent_id}.{row.version}", Sealed.unpacked(row.reason)).decode()
+
+
+def status_record(keys: KeySet, row: Row[Any]) -> bytes:
+    """What the entry of a change commits to, from such a row. Raises KeysUnavailable."""
+    return status_bytes(row.state, row.at, row.actor, reason_of(keys, row), row.consent_id)
+
+
+def status_bytes(state: str, at: str, actor: str, reason: str | None, consent_id: str) -> bytes:
+    return canonical({"state": state, "at": at, "actor": actor, "reason": reason, "consent": consent_id})

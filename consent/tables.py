@@ -21,7 +21,7 @@ consents = Table(
     Column("id", String(200), primary_key=True),
     Column("grantee", String(64), nullable=False, index=True),
     Column("subject", String(64), nullable=False, index=True),
-    Column("document", LargeBinary, nullable=False),  # the grant as canonical JSON; never changed
+    Column("document", LargeBinary, nullable=False),  # the grant as canonical JSON, sealed; never changed
     Column("registered_at", String(35), nullable=False),
     Column("state", String(16), nullable=False),
     Column("version", Integer, nullable=False),  # of the newest row in consent_status
@@ -36,7 +36,7 @@ consent_status = Table(
     Column("state", String(16), nullable=False),
     Column("at", String(35), nullable=False),
     Column("actor", String(64), nullable=False),
-    Column("reason", Text),
+    Column("reason", LargeBinary),  # sealed
     Column("log_index", Integer, nullable=False),
 )
 

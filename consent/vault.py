@@ -14,7 +14,7 @@ published: what has few possible values can be guessed from its digest.
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -66,6 +66,14 @@ class Sealed:
     nonce: bytes
     ciphertext: bytes
 
+    def packed(self) -> bytes:
+        """In one column: key version (4 bytes, big-endian), nonce, ciphertext."""
+        return self.key_version.to_bytes(4) + self.nonce + self.ciphertext
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> "Sealed":
+        return cls(int.from_bytes(data[:4]), data[4 : 4 + NONCE_SIZE], data[4 + NONCE_SIZE :])
+
 
 @dataclass(frozen=True, slots=True)
 class SubjectKey:
@@ -103,7 +111,7 @@ class SubjectKey:
         """Raises KeysUnavailable when the payload, its place or the key is another."""
         try:
             return self._seal.decrypt(sealed.nonce, sealed.ciphertext, self._bound(table, row))
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise KeysUnavailable(what="sealed payload") from None
 
 
@@ -114,6 +122,8 @@ class Vault:
     """Wraps and unwraps subject keys under the key-encryption key; holds those of ``CACHED`` subjects unwrapped."""
 
     CACHED = 8192
+    DOCUMENTS = 1024
+    """Consent documents that are held open."""
 
     def __init__(self, kek: bytes, pseudonym_key: bytes) -> None:
         if len(kek) != KEY_SIZE or len(pseudonym_key) != KEY_SIZE:
@@ -121,6 +131,7 @@ class Vault:
         self._kek = AESGCM(kek)
         self._pseudonym_key = pseudonym_key
         self._unwrapped: OrderedDict[str, SubjectKeys] = OrderedDict()
+        self._documents: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
         self._lock = Lock()
         # Bound per instance: two vaults have two keys.
         self.pseudonym = lru_cache(self.CACHED)(
@@ -154,6 +165,19 @@ class Vault:
 
     def cached(self, subject: str) -> SubjectKeys | None:
         return self._unwrapped.get(subject)
+
+    def document(self, consent_id: str, packed: bytes, key: Callable[[], SubjectKey]) -> bytes:
+        """The document of a consent, sealed in its row. It never changes, so the same row is opened once; ``key`` is
+        asked only then. Raises KeysUnavailable."""
+        known = self._documents.get(consent_id)
+        if known is not None and known[0] == packed:
+            return known[1]
+        document = key().open("consents", consent_id, Sealed.unpacked(packed))
+        with self._lock:
+            self._documents[consent_id] = (packed, document)
+            if len(self._documents) > self.DOCUMENTS:
+                self._documents.popitem(last=False)
+        return document
 
 
 def _wrap_bound(subject: str, retention: RetentionClass, version: int, epoch: int) -> bytes:

@@ -17,7 +17,7 @@ from consent.permits import CloseFailed, Permit
 from consent.profiles import IssueProfile, Outcome, SealedSource, profile_entry, reply_name
 from gateway.cli.main import app
 from schemas.consent import ConsentState
-from schemas.errors import ConfigurationError, ConsentRevoked, XinqiaoError
+from schemas.errors import ConfigurationError, ConsentRevoked, KeysUnavailable, XinqiaoError
 from tests.consent_world import LENDER, Clock, ask, grant, world
 
 RECORDS = (SealedSource("sh-hrss", "social_insurance", b"[]"),)
@@ -94,6 +94,8 @@ TAMPERED = [
     ),
     ("DELETE FROM consent_status WHERE version = 4", ("consent_status", "c0.4", "missing")),
     ("UPDATE consent_status SET reason = 'other' WHERE version = 2", ("consent_status", "c0.2", "reason")),
+    ("UPDATE consent_status SET reason = x'00' WHERE version = 2", ("consent_status", "c0.2", "reason")),
+    ("UPDATE consents SET document = 'other' WHERE id = 'c0'", ("consents", "c0", "document")),
     ("UPDATE consent_status SET actor = 'other' WHERE version = 1", ("consent_status", "c0.1", "actor")),
     ("UPDATE consent_status SET consent_id = 'gone' WHERE version = 4", ("consent_status", "gone.4", "reason")),
     ("DELETE FROM permits WHERE id = 'p2'", ("permits", "p2", "missing")),
@@ -142,7 +144,7 @@ async def test_a_reply_is_held_against_the_list_of_sources_wherever_that_stands(
     assert await _flaws(tmp_path / "e.db") == [("sealed", "f0.2/reply/sh-hrss/social_insurance", "missing")]
 
 
-async def test_a_wider_consent_written_into_the_file_is_named_though_it_would_be_acted_on(
+async def test_a_wider_consent_written_into_the_file_is_named_and_nobody_can_act_on_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "e.db"
@@ -150,6 +152,9 @@ async def test_a_wider_consent_written_into_the_file_is_named_though_it_would_be
         await evidence.submit(GrantConsent(grant(max_uses=1), LENDER, "c0"))
     _write(path, ["UPDATE consents SET document = ?"], [document_of(grant(max_uses=99))])
     assert await _flaws(path) == [("consents", "c0", "document")]
+    async with world(path) as evidence:
+        with pytest.raises(KeysUnavailable):
+            await evidence.submit(ask("p0", "c0"))
 
 
 async def test_swapped_payloads_and_keys_open_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from consent.permits import Permit
 from consent.profiles import IssueProfile, Outcome, RecordEvent, SealedSource, profile_entry, reply_name
 from consent.requests import GiveConsent, OpenRequest
 from gateway.profile.sign import ProfileSigner
-from schemas.errors import LogBroken
+from schemas.errors import KeysUnavailable, LogBroken
 from tests.consent_world import LENDER, NAME, ask, grant, uscc
 from tests.consent_world import world as evidence_world
 from tests.gateway_world import World, gateway_world
@@ -215,7 +215,6 @@ async def test_a_payload_that_no_key_opens_is_gone_and_the_rest_is_proven(tmp_pa
 @pytest.mark.parametrize(
     ("statement", "at"),
     [
-        ("UPDATE consents SET document = CAST(replace(document, '\"LN-1\"', '\"LN-2\"') AS BLOB)", "payload/0/consent"),
         ("UPDATE log_entries SET entry = replace(entry, 'bank-a', 'bank-b') WHERE position = 1", "log.json"),
         ("UPDATE log_head SET checkpoint = replace(checkpoint, 'xinqiao', 'xinqiap')", "checkpoint"),
     ],
@@ -280,3 +279,13 @@ async def test_a_consent_that_was_given_on_our_page_brings_the_record_of_the_act
         events = [event for _, event, _, _ in holds(evidence, data).entries]
     assert events == ["consent.granted", "request.given", "permit.granted", "profile.issued"]
     assert act in unpack(data).values()
+
+
+async def test_a_consent_document_that_was_changed_in_the_file_does_not_open_and_nothing_is_handed_out(
+    tmp_path: Path,
+) -> None:
+    async with evidence_world(tmp_path / "e.db") as evidence:
+        await told(evidence)
+        change(tmp_path / "e.db", "UPDATE consents SET document = zeroblob(40)")
+        with pytest.raises(KeysUnavailable):
+            await made(evidence, "p1")
