@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := .venv/bin
 UV_ENV := UV_SYSTEM_CERTS=1 UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_PREFERENCE=only-system
 
-.PHONY: demo test check serve bench detect flips lint types clean
+.PHONY: demo test check serve bench detect flips chaos lint types clean
 
 demo: .venv/.ready
 	$(RUN)/xinqiao demo
@@ -35,6 +35,9 @@ detect: .venv/.ready
 
 flips: .venv/.ready
 	$(RUN)/python -m tests.log_export 1000
+
+chaos: .venv/.ready
+	$(RUN)/python -m tests.faults.kills 200
 
 .venv/.ready: pyproject.toml uv.lock $(if $(findstring .tools,$(UV)),.tools/bin/uv)
 	$(UV_ENV) $(UV) sync --locked --python $(PYTHON) --quiet

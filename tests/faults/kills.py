@@ -1,0 +1,60 @@
+"""SIGKILL at any moment under load: ``python -m tests.faults.kills ROUNDS``."""
+
+import asyncio
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.faults.world import XINQIAO, Acknowledged, Place, place
+
+
+async def kills(
+    at: Place, rounds: int, seed: int, callers: int, latest: float
+) -> tuple[Acknowledged, float, list[str]]:
+    """Everything that was acknowledged, the longest restart in seconds, and what was wrong after any of the kills.
+
+    Each comes at most ``latest`` seconds after the load began: some before the first commit, some among many."""
+    seeded, told, longest = random.Random(seed), Acknowledged(), 0.0
+    last, wrong = Acknowledged(), list[str]()
+    for number in range(rounds + 1):
+        gateway = await at.start()
+        longest = max(longest, gateway.start_seconds)
+        if number:
+            wrong += await at.unserved(gateway, last)
+            wrong += await at.judged(last)
+            if wrong or number == rounds:
+                break
+        load = asyncio.create_task(at.load(gateway, callers, asyncio.Event()))
+        await asyncio.sleep(seeded.uniform(0.02, latest))
+        await gateway.end()
+        last = await load
+        told.add(last)
+    return told, longest, wrong
+
+
+async def main(rounds: int) -> int:
+    with tempfile.TemporaryDirectory() as temporary:
+        async with place(Path(temporary) / "data") as at:
+            told, longest, wrong = await kills(at, rounds, seed=1, callers=64, latest=1.2)
+            wrong += await at.judged(told)
+            whole = time.monotonic()
+            await (await at.start(before=("env",))).end()
+            whole = time.monotonic() - whole
+            verify = await asyncio.create_subprocess_exec(
+                XINQIAO, "log", "verify", env=at.environment(), stdout=subprocess.PIPE
+            )
+            said, _ = await verify.communicate()
+    print(
+        f"{rounds} kills, {told.asked} requests, {len(told.consents)} consents and {len(told.profiles)} profiles "
+        f"acknowledged, other answers {dict(told.refused)}; lost, twice or without their rows: {len(wrong)} "
+        f"{wrong[:5]}; longest restart to ready {longest:.2f} s, of the whole command with its imports {whole:.2f} s; "
+        f"log verify: exit {verify.returncode}, {said.decode().splitlines()[0]}"
+    )
+    return 1 if wrong or verify.returncode else 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(int(sys.argv[1]))))

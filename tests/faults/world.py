@@ -1,0 +1,276 @@
+"""A place to hurt a gateway in: simulated platforms and one invented lender here, gateways as processes of their own.
+
+What a gateway acknowledged (2xx) is written down as it arrives; ``missing`` holds it against the log and over HTTP.
+"""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+
+from connectors.sandbox.server import start_sandbox
+from consent.log.merkle import CompactRange, leaf_hash
+from consent.log.note import Vkey, open_checkpoint
+from consent.log.tiles import export
+from consent.log.verify import verify_export
+from gateway.client import LenderClient, LenderError
+from gateway.demo import LENDER, demo_settings, lender_key, profile_ask, sample_grant, subject_of
+from gateway.services import open_services, utc_now
+from gateway.settings import Settings
+
+ROOT = Path(__file__).parent.parent.parent
+XINQIAO = str(Path(sys.executable).parent / "xinqiao")
+PLATFORM, DATASET = "sh-hrss", "social_insurance"
+READY_SECONDS = 120
+"""Generous, because a machine may be busy: only a gateway that never becomes ready is missed."""
+
+
+@dataclass(slots=True)
+class Acknowledged:
+    consents: list[str] = field(default_factory=list)
+    profiles: list[str] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)
+    """The signed checkpoints that came with the profiles."""
+    asked: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    """Answers that were no acknowledgement, by code."""
+
+    def entries(self) -> list[str]:
+        """The ids of the log entries that these stand for."""
+        return [f"{id}.1" for id in (*self.consents, *self.profiles)]
+
+    def add(self, other: "Acknowledged") -> None:
+        self.consents += other.consents
+        self.profiles += other.profiles
+        self.heads += other.heads
+        self.asked += other.asked
+        self.refused += other.refused
+
+
+class Gateway:
+    """One process. ``start_seconds``: from the order to the first ``/readyz`` that said ready."""
+
+    def __init__(self, pid: int, said: Path) -> None:
+        self.pid, self.said = pid, said
+        self.url = ""
+        self.start_seconds = 0.0
+
+    @property
+    def alive(self) -> bool:
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        except OSError:
+            return False
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Its own log."""
+        return [json.loads(line) for line in self.said.read_text("utf-8").splitlines() if line.startswith("{")]
+
+    async def end(self, number: int = signal.SIGKILL) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+        async with asyncio.timeout(60):
+            while self.alive:  # noqa: ASYNC110 - another process sets no event
+                await asyncio.sleep(0.005)
+
+
+class Place:
+    def __init__(self, folder: Path, settings: Settings, session: aiohttp.ClientSession, firm: dict[str, Any]) -> None:
+        self.folder, self.settings, self.session, self.firm = folder, settings, session, firm
+        self.offers: dict[str, Mapping[str, frozenset[str]]] = {PLATFORM: {DATASET: frozenset({"month", "persons"})}}
+        self._nursery: asyncio.subprocess.Process | None = None
+        self._gateways: list[Gateway] = []
+        self._grants = 0
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "xinqiao.sqlite"
+
+    def environment(self) -> dict[str, str]:
+        shown = self.settings
+        platform = shown.platforms[PLATFORM]
+        secrets = {name: value.get_secret_value() for name, value in platform.credentials.items()}
+        return {
+            "XINQIAO_DATA": str(self.folder),
+            "XINQIAO_LENDERS": json.dumps({k: v.model_dump() for k, v in shown.lenders.items()}),
+            "XINQIAO_PLATFORMS": json.dumps({PLATFORM: {"base_url": platform.base_url, "credentials": secrets}}),
+            "XINQIAO_ALLOW_PRIVATE": json.dumps(shown.allow_private),
+            "XINQIAO_ALLOW_CONNECTORS": json.dumps([PLATFORM]),
+        }
+
+    async def _order(self, said: Path, weak: bool) -> int:
+        if self._nursery is None:
+            self._nursery = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.faults.nursery", cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+            assert self._nursery.stdout is not None
+            assert await self._nursery.stdout.readline() == b"ready\n"
+        assert self._nursery.stdin is not None
+        assert self._nursery.stdout is not None
+        arguments = ["serve", "--port", "0"]
+        order = {"environment": self.environment(), "said": str(said), "arguments": arguments, "weak": weak}
+        self._nursery.stdin.write(json.dumps(order).encode() + b"\n")
+        return int(await self._nursery.stdout.readline())
+
+    async def start(self, *, weak: bool = False, before: tuple[str, ...] = ()) -> Gateway:
+        """A gateway that is ready; ``before`` starts the command anew behind these words (``strace …``)."""
+        said = self.folder.with_name(f"{self.folder.name}.said.{len(self._gateways)}")
+        if self._nursery is None and not before:
+            pid = await self._order(said, weak)
+            await self._ready(first := Gateway(pid, said))
+            await first.end(signal.SIGTERM)  # what importing takes is not what starting takes
+            said.unlink()
+        started = time.monotonic()
+        if before:
+            with said.open("wb") as out:
+                command = [*before, XINQIAO, "serve", "--port", "0"]
+                environment = {**os.environ, **self.environment()}
+                process = await asyncio.create_subprocess_exec(
+                    *command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment
+                )
+            pid = process.pid
+        else:
+            pid = await self._order(said, weak)
+        gateway = Gateway(pid, said)
+        self._gateways.append(gateway)
+        await self._ready(gateway)
+        gateway.start_seconds = time.monotonic() - started
+        return gateway
+
+    async def _ready(self, gateway: Gateway) -> None:
+        async with asyncio.timeout(READY_SECONDS):
+            while not (found := gateway.said.exists() and re.search(rb"http://[0-9.:]+ ", gateway.said.read_bytes())):
+                assert gateway.alive, gateway.said.read_text() if gateway.said.exists() else "never started"
+                await asyncio.sleep(0.01)
+            gateway.url = found[0].decode().strip()
+            while await self.status(gateway, "/readyz") != 200:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+
+    async def status(self, gateway: Gateway, path: str) -> int:
+        async with self.session.get(gateway.url + path) as reply:
+            await reply.read()
+            return reply.status
+
+    def lender(self, gateway: Gateway) -> LenderClient:
+        return LenderClient(self.session, gateway.url, LENDER, lender_key(self.folder), self.settings.issuer)
+
+    def grant(self, **changes: Any) -> dict[str, Any]:
+        """A consent of its own each time: the same record sent again would be the same consent."""
+        self._grants += 1
+        application = f"INVENTED-{os.getpid()}-{self._grants}"
+        return sample_grant(subject_of(self.firm), self.offers, utc_now(), application=application, **changes)
+
+    def ask(self, consent_id: str) -> dict[str, Any]:
+        return profile_ask(self.firm, consent_id) | {"datasets": [DATASET]}
+
+    async def round(self, lender: LenderClient, told: Acknowledged) -> None:
+        """One consent, one profile; whatever is acknowledged is written down."""
+        try:
+            told.asked += 1
+            consent = await lender.register(self.grant())
+            told.consents.append(consent["id"])
+            told.asked += 1
+            profile = await lender.profile(self.ask(consent["id"]))
+            told.profiles.append(profile["id"])
+            told.heads.append(profile["log"]["checkpoint"])
+        except LenderError as error:
+            told.refused[str(error.problem["code"])] += 1
+
+    async def load(self, gateway: Gateway, callers: int, until: asyncio.Event) -> Acknowledged:
+        """Rounds by ``callers`` side by side until told to stop or the gateway is gone."""
+        told, lender = Acknowledged(), self.lender(gateway)
+        with suppress(aiohttp.ClientError, LenderError):
+            await lender.authorization()
+
+        async def caller() -> None:
+            with suppress(aiohttp.ClientError):
+                while not until.is_set():
+                    await self.round(lender, told)
+
+        await asyncio.gather(*(caller() for _ in range(callers)))
+        return told
+
+    async def unserved(self, gateway: Gateway, told: Acknowledged) -> list[str]:
+        """The acknowledged ids that the gateway does not give back."""
+        lender, found = self.lender(gateway), []
+        for path, ids in (("consents", told.consents), ("profiles", told.profiles)):
+            for id in ids:
+                try:
+                    held = orjson.loads(await lender.call("GET", f"/v1/{path}/{id}"))
+                except LenderError:
+                    held = {}
+                if held.get("id") != id:
+                    found.append(id)
+        return found
+
+    async def judged(self, told: Acknowledged) -> list[str]:
+        """What is wrong with log and rows; empty where the stand-alone verifier finds nothing, every row is what the
+        log says, everything acknowledged is in the log exactly once, and every head that was given out is the head of
+        a prefix of this log by an RFC 6962 tree computed anew."""
+        with tempfile.TemporaryDirectory() as temporary:
+            async with open_services(self.settings) as services:
+                await asyncio.to_thread(export, services.evidence.log_source(), Path(temporary))
+                vkey = Vkey.parse(services.evidence.vkey)
+                wrong = [f"{flaw.table} {flaw.id}: {flaw.what}" for flaw in await services.evidence.audit()]
+                entries = [one.entry for one in await services.evidence.entries(0, services.evidence.size)]
+            report = await asyncio.to_thread(verify_export, Path(temporary), [vkey])
+        if not report.ok:
+            wrong.append(report.text())
+        ids = Counter(orjson.loads(entry)["id"] for entry in entries)
+        wrong += [f"{id} is in the log {count} times" for id, count in ids.items() if count != 1]
+        wrong += [f"{id} was acknowledged and is not in the log" for id in told.entries() if id not in ids]
+        return wrong + foreign_heads(entries, told.heads, vkey)
+
+    async def close(self) -> None:
+        for gateway in self._gateways:
+            await gateway.end()
+        if self._nursery is not None:
+            assert self._nursery.stdin is not None
+            self._nursery.stdin.close()
+            await self._nursery.wait()
+
+
+def foreign_heads(entries: list[bytes], notes: list[str], vkey: Vkey) -> list[str]:
+    """The signed heads among ``notes`` that are not of a prefix of these entries."""
+    heads = sorted((open_checkpoint(note, [vkey])[0] for note in set(notes)), key=lambda head: head.size)
+    wrong, tree, at = [], CompactRange(), 0
+    for head in heads:
+        if head.size > at:
+            tree, at = tree.extend([leaf_hash(entry) for entry in entries[at : head.size]]).range, head.size
+        if head.size > len(entries) or head.root != tree.root():
+            wrong.append(f"a head of {head.size} entries is not of this log")
+    return wrong
+
+
+@asynccontextmanager
+async def place(folder: Path) -> AsyncIterator[Place]:
+    """``folder`` becomes the data folder."""
+    sandbox = await start_sandbox(0, seed=1)
+    try:
+        async with aiohttp.ClientSession(trust_env=False) as session:
+            async with session.get(sandbox.url + "/_sandbox/scenarios") as reply:
+                firm = next(one for one in orjson.loads(await reply.read()) if one["scenario"] == "clean")
+            settings = demo_settings(
+                folder, sandbox.url, sandbox.secrets, lender_key(folder), allow_connectors=[PLATFORM]
+            )
+            made = Place(folder, settings, session, firm)
+            try:
+                yield made
+            finally:
+                await made.close()
+    finally:
+        await sandbox.close()

@@ -1,0 +1,16 @@
+"""Killed at any moment under load, a gateway keeps what it acknowledged (`make chaos` does this 200 times)."""
+
+from pathlib import Path
+
+from tests.faults.kills import kills
+from tests.faults.world import place
+
+
+async def test_ten_times_killed_under_load_it_starts_again_with_all_that_it_acknowledged_once(tmp_path: Path) -> None:
+    async with place(tmp_path / "data") as at:
+        told, longest, wrong = await kills(at, 10, seed=7, callers=16, latest=0.6)
+        assert wrong == []
+        assert await at.judged(told) == []
+    assert len(told.consents) > 20
+    assert len(told.profiles) > 5
+    assert longest <= 10
