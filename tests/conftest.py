@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from tests.faults.nursery import Nursery
+from tests.faults.nursery import nursery as forking
+
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
@@ -14,3 +17,10 @@ def _logging_as_it_was() -> Iterator[None]:
     structlog.reset_defaults()
     root = logging.getLogger()
     root.handlers[:] = [h for h in root.handlers if type(h).__module__.startswith(("_pytest", "pytest"))]
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Where gateway processes come from, for the tests that hurt them."""
+    with forking() as held:
+        yield held

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 from tests.faults.kills import kills
+from tests.faults.nursery import Nursery
 from tests.faults.world import place
 
 
-async def test_ten_times_killed_under_load_it_starts_again_with_all_that_it_acknowledged_once(tmp_path: Path) -> None:
-    async with place(tmp_path / "data") as at:
+async def test_ten_times_killed_under_load_it_starts_again_with_all_that_it_acknowledged_once(
+    tmp_path: Path, nursery: Nursery
+) -> None:
+    async with place(tmp_path / "data", nursery) as at:
         told, longest, wrong = await kills(at, 10, seed=7, callers=16, latest=0.6)
         assert wrong == []
         assert await at.judged(told) == []

@@ -5,9 +5,9 @@ import random
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+from tests.faults.nursery import nursery
 from tests.faults.world import XINQIAO, Acknowledged, Place, place
 
 
@@ -36,13 +36,12 @@ async def kills(
 
 
 async def main(rounds: int) -> int:
-    with tempfile.TemporaryDirectory() as temporary:
-        async with place(Path(temporary) / "data") as at:
+    with tempfile.TemporaryDirectory() as temporary, nursery() as forks:
+        async with place(Path(temporary) / "data", forks) as at:
             told, longest, wrong = await kills(at, rounds, seed=1, callers=64, latest=1.2)
             wrong += await at.judged(told)
-            whole = time.monotonic()
-            await (await at.start(before=("env",))).end()
-            whole = time.monotonic() - whole
+            whole = await at.start_command()
+            await whole.end()
             verify = await asyncio.create_subprocess_exec(
                 XINQIAO, "log", "verify", env=at.environment(), stdout=subprocess.PIPE
             )
@@ -50,8 +49,8 @@ async def main(rounds: int) -> int:
     print(
         f"{rounds} kills, {told.asked} requests, {len(told.consents)} consents and {len(told.profiles)} profiles "
         f"acknowledged, other answers {dict(told.refused)}; lost, twice or without their rows: {len(wrong)} "
-        f"{wrong[:5]}; longest restart to ready {longest:.2f} s, of the whole command with its imports {whole:.2f} s; "
-        f"log verify: exit {verify.returncode}, {said.decode().splitlines()[0]}"
+        f"{wrong[:5]}; longest restart to ready {longest:.2f} s, of the whole command with its imports "
+        f"{whole.start_seconds:.2f} s; log verify: exit {verify.returncode}, {said.decode().splitlines()[0]}"
     )
     return 1 if wrong or verify.returncode else 0
 

@@ -1,64 +1,36 @@
-"""Gateway processes without the two seconds that importing takes: one process imports everything once and forks.
-
-``python -m tests.faults.nursery`` reads orders (JSON, one a line), forks a child for each that runs the command
-``xinqiao`` as it is, and prints the child's pid. What is forked has opened nothing and started no thread. Everything
-that still runs is killed when standard input closes.
-"""
+"""Orders for ``tests.faults.forks``: gateway processes that need not import anything before they start."""
 
 import json
-import os
-import signal
-import sqlite3
+import subprocess
 import sys
-from contextlib import suppress
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
 
-from consent.storage import Database
-from gateway.cli.main import main
-
-
-def weaken() -> None:
-    """The mistake that the order of syscalls must show: commits that are not synced before they are acknowledged."""
-    connect = Database._write_connection
-
-    def weak(database: Database) -> sqlite3.Connection:
-        connection = connect(database)
-        connection.execute("PRAGMA synchronous=NORMAL")
-        return connection
-
-    Database._write_connection = weak  # type: ignore[method-assign, assignment]
+ROOT = Path(__file__).parent.parent.parent
 
 
-def run(order: dict[str, Any]) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.environ.update(order["environment"])
-    said = os.open(order["said"], os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for old, new in ((nothing, 0), (said, 1), (said, 2)):
-        os.dup2(old, new)
-    os.closerange(3, 256)
-    if order["weak"]:
-        weaken()
-    sys.argv = ["xinqiao", *order["arguments"]]
-    main()
+class Nursery:
+    def __init__(self, orders: IO[bytes], answers: IO[bytes]) -> None:
+        self._orders, self._answers = orders, answers
+
+    def start(self, environment: dict[str, str], said: Path, *, weak: bool = False, halted: bool = False) -> int:
+        """The pid of a new process that serves; it writes what it says to ``said``. ``weak``: commits that are not
+        synced; ``halted``: stopped before its first step, until SIGCONT."""
+        arguments = ["serve", "--port", "0"]
+        order = {"environment": environment, "said": str(said), "arguments": arguments, "weak": weak, "halted": halted}
+        self._orders.write(json.dumps(order).encode() + b"\n")
+        self._orders.flush()
+        return int(self._answers.readline())
 
 
-def nurse() -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead are not waited for
-    born = []
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    while line := sys.stdin.readline():
-        if not (pid := os.fork()):
-            run(json.loads(line))
-            return
-        born.append(pid)
-        sys.stdout.write(f"{pid}\n")
-        sys.stdout.flush()
-    for pid in born:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    nurse()
+@contextmanager
+def nursery() -> Iterator[Nursery]:
+    command = [sys.executable, "-m", "tests.faults.forks"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield Nursery(process.stdin, process.stdout)
+        process.stdin.close()

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,8 +30,8 @@ from gateway.client import LenderClient, LenderError
 from gateway.demo import LENDER, demo_settings, lender_key, profile_ask, sample_grant, subject_of
 from gateway.services import open_services, utc_now
 from gateway.settings import Settings
+from tests.faults.nursery import Nursery
 
-ROOT = Path(__file__).parent.parent.parent
 XINQIAO = str(Path(sys.executable).parent / "xinqiao")
 PLATFORM, DATASET = "sh-hrss", "social_insurance"
 READY_SECONDS = 120
@@ -89,12 +88,14 @@ class Gateway:
 
 
 class Place:
-    def __init__(self, folder: Path, settings: Settings, session: aiohttp.ClientSession, firm: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, nursery: Nursery, settings: Settings, session: aiohttp.ClientSession, firm: dict[str, Any]
+    ) -> None:
         self.folder, self.settings, self.session, self.firm = folder, settings, session, firm
+        self._nursery = nursery
         self.offers: dict[str, Mapping[str, frozenset[str]]] = {PLATFORM: {DATASET: frozenset({"month", "persons"})}}
-        self._nursery: asyncio.subprocess.Process | None = None
         self._gateways: list[Gateway] = []
-        self._grants = 0
+        self._grants = self._starts = 0
 
     @property
     def database(self) -> Path:
@@ -112,46 +113,39 @@ class Place:
             "XINQIAO_ALLOW_CONNECTORS": json.dumps([PLATFORM]),
         }
 
-    async def _order(self, said: Path, weak: bool) -> int:
-        if self._nursery is None:
-            self._nursery = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.faults.nursery", cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            )
-            assert self._nursery.stdout is not None
-            assert await self._nursery.stdout.readline() == b"ready\n"
-        assert self._nursery.stdin is not None
-        assert self._nursery.stdout is not None
-        arguments = ["serve", "--port", "0"]
-        order = {"environment": self.environment(), "said": str(said), "arguments": arguments, "weak": weak}
-        self._nursery.stdin.write(json.dumps(order).encode() + b"\n")
-        return int(await self._nursery.stdout.readline())
-
-    async def start(self, *, weak: bool = False, before: tuple[str, ...] = ()) -> Gateway:
-        """A gateway that is ready; ``before`` starts the command anew behind these words (``strace …``)."""
-        said = self.folder.with_name(f"{self.folder.name}.said.{len(self._gateways)}")
-        if self._nursery is None and not before:
-            pid = await self._order(said, weak)
-            await self._ready(first := Gateway(pid, said))
-            await first.end(signal.SIGTERM)  # what importing takes is not what starting takes
-            said.unlink()
+    async def start(self, *, weak: bool = False) -> Gateway:
+        """A gateway that is ready. ``weak`` is a mistake on purpose: see ``tests.faults.nursery``."""
         started = time.monotonic()
-        if before:
-            with said.open("wb") as out:
-                command = [*before, XINQIAO, "serve", "--port", "0"]
-                environment = {**os.environ, **self.environment()}
-                process = await asyncio.create_subprocess_exec(
-                    *command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment
-                )
-            pid = process.pid
-        else:
-            pid = await self._order(said, weak)
-        gateway = Gateway(pid, said)
-        self._gateways.append(gateway)
-        await self._ready(gateway)
+        said = self._said()
+        gateway = Gateway(self._nursery.start(self.environment(), said, weak=weak), said)
+        await self.wait_for(gateway)
         gateway.start_seconds = time.monotonic() - started
         return gateway
 
-    async def _ready(self, gateway: Gateway) -> None:
+    def halted(self) -> Gateway:
+        """A gateway before its first step; SIGCONT lets it go on, ``wait_for`` waits until it is ready."""
+        said = self._said()
+        gateway = Gateway(self._nursery.start(self.environment(), said, halted=True), said)
+        self._gateways.append(gateway)
+        return gateway
+
+    async def start_command(self) -> Gateway:
+        """The same by the command ``xinqiao serve`` itself, which imports first."""
+        started = time.monotonic()
+        said, environment = self._said(), {**os.environ, **self.environment()}
+        with said.open("wb") as out:
+            command = [XINQIAO, "serve", "--port", "0"]
+            process = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=out, env=environment)
+        await self.wait_for(gateway := Gateway(process.pid, said))
+        gateway.start_seconds = time.monotonic() - started
+        return gateway
+
+    def _said(self) -> Path:
+        self._starts += 1
+        return self.folder.with_name(f"{self.folder.name}.said.{self._starts}")
+
+    async def wait_for(self, gateway: Gateway) -> None:
+        self._gateways.append(gateway)
         async with asyncio.timeout(READY_SECONDS):
             while not (found := gateway.said.exists() and re.search(rb"http://[0-9.:]+ ", gateway.said.read_bytes())):
                 assert gateway.alive, gateway.said.read_text() if gateway.said.exists() else "never started"
@@ -238,10 +232,6 @@ class Place:
     async def close(self) -> None:
         for gateway in self._gateways:
             await gateway.end()
-        if self._nursery is not None:
-            assert self._nursery.stdin is not None
-            self._nursery.stdin.close()
-            await self._nursery.wait()
 
 
 def foreign_heads(entries: list[bytes], notes: list[str], vkey: Vkey) -> list[str]:
@@ -257,7 +247,7 @@ def foreign_heads(entries: list[bytes], notes: list[str], vkey: Vkey) -> list[st
 
 
 @asynccontextmanager
-async def place(folder: Path) -> AsyncIterator[Place]:
+async def place(folder: Path, nursery: Nursery) -> AsyncIterator[Place]:
     """``folder`` becomes the data folder."""
     sandbox = await start_sandbox(0, seed=1)
     try:
@@ -267,7 +257,7 @@ async def place(folder: Path) -> AsyncIterator[Place]:
             settings = demo_settings(
                 folder, sandbox.url, sandbox.secrets, lender_key(folder), allow_connectors=[PLATFORM]
             )
-            made = Place(folder, settings, session, firm)
+            made = Place(folder, nursery, settings, session, firm)
             try:
                 yield made
             finally:
