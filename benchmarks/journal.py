@@ -35,7 +35,7 @@ def _uscc(n: int) -> str:
 def _grant(n: int) -> ConsentGrant:
     document = {
         "subject": {"uscc": _uscc(n), "name": f"虚构企业{n}号"},
-        "signer": {"role": "legal_representative", "person_ref": "p", "identity_check": "video"},
+        "signers": [{"role": "legal_representative", "person_ref": "p", "identity_check": "video"}],
         "grantee": "bank-a",
         "purpose": "loan_review",
         "application": f"LN-{n}",
@@ -47,6 +47,7 @@ def _grant(n: int) -> ConsentGrant:
         "valid_to": "2099-01-01T00:00:00+00:00",
         "retention_days": 1825,
         "disposal": "destroyed",
+        "revocation_effect": "nothing more is queried",
         "channel": "counter",
         "given_at": "2020-01-01T00:00:00+00:00",
         "evidence": {"sha256": "0" * 64, "media_type": "application/pdf"},

@@ -100,6 +100,8 @@ class _Told:
             self.commitments[f"{entry['id']}/profile"] = entry["commitment"]
             if not isinstance(entry["sources"], str):
                 self.commitments |= _replies(entry["id"], entry["sources"])
+        elif event == "part.granted":
+            self.commitments[f"{entry['id']}/part"] = entry["commitment"]
         elif event.startswith("request."):
             self._request(index, entry)
         for name in ("items", "sources"):

@@ -6,17 +6,19 @@ Expired and exhausted are not written: they follow from the document, the uses a
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from consent.batch import Batch, Command, Refusal
 from consent.policy import check_grant, shown_state
 from consent.rows import ConsentRow, terms_of
-from consent.sealing import sealed_reason, status_bytes
+from consent.sealing import seal, sealed_reason, status_bytes
 from consent.tables import consent_status
-from consent.vault import RetentionClass
+from consent.vault import RetentionClass, Vault
+from schemas.base import Json
 from schemas.canonical import canonical
-from schemas.consent import Consent, ConsentGrant, ConsentState
+from schemas.consent import Consent, ConsentGrant, ConsentState, PersonPart, PersonTerms
 from schemas.errors import ConsentConflict, ConsentMissing, InvalidValue
 from schemas.profile import Assurance
 
@@ -31,9 +33,27 @@ _CHANGES = {
 }
 
 
-def document_of(grant: ConsentGrant) -> bytes:
-    """The grant as canonical JSON: what is stored, committed to and compared."""
-    return canonical(grant.model_dump(mode="json"))
+def document_of(grant: ConsentGrant, persons: Sequence[PersonTerms] = ()) -> bytes:
+    """The grant as canonical JSON, with the terms of its ``persons``: what is stored, committed to and compared."""
+    terms = [person.model_dump(mode="json") for person in persons]
+    return canonical({**grant.model_dump(mode="json", exclude={"persons"}), "persons": terms})
+
+
+def _part(person: PersonPart) -> bytes:
+    return canonical(person.model_dump(mode="json"))
+
+
+def _person_terms(grant: ConsentGrant, vault: Vault) -> list[PersonTerms]:
+    return [
+        PersonTerms(
+            role=person.role,
+            subject=vault.person(grant.subject.uscc, person.role, person.ref),
+            scopes=person.scopes,
+            separate_consents=person.separate_consents,
+            part=vault.part(_part(person)),
+        )
+        for person in grant.persons
+    ]
 
 
 def shown(row: ConsentRow, batch: Batch) -> Consent:
@@ -97,11 +117,15 @@ class GrantConsent(Command[Consent]):
         check_grant(self.grant)
 
     def needs(self, batch: Batch) -> None:
-        batch.consents.want(self._id(batch, document_of(self.grant)))
+        persons = _person_terms(self.grant, batch.vault)
+        batch.consents.want(self._id(batch, document_of(self.grant, persons)))
         batch.keys.want(batch.vault.pseudonym(self.grant.subject.uscc))
+        for person in persons:
+            batch.keys.want(person.subject)
 
     def decide(self, batch: Batch) -> Consent | Refusal:
-        document = document_of(self.grant)
+        persons = _person_terms(self.grant, batch.vault)
+        document = document_of(self.grant, persons)
         consent_id = self._id(batch, document)
         held = batch.consents.get(consent_id)
         if held is not None:
@@ -131,7 +155,18 @@ class GrantConsent(Command[Consent]):
             id=entry_id,
         )
         _status(batch, row, self.actor, None, index)
+        self._keep_parts(batch, row, persons)
         return shown(row, batch)
+
+    def _keep_parts(self, batch: Batch, row: ConsentRow, persons: Sequence[PersonTerms]) -> None:
+        """Each person's part under that person's own key: who the person is stands nowhere else."""
+        for n, (terms, person) in enumerate(zip(persons, self.grant.persons, strict=True)):
+            batch.keys.get(terms.subject, RetentionClass.PAYLOAD)
+            key = batch.keys.get(terms.subject, RetentionClass.EVIDENCE)
+            entry_id = f"{row.id}.part{n}"
+            commitment = seal(batch, key, entry_id, "part", "part", _part(person))
+            data: dict[str, Json] = {"role": terms.role, "commitment": commitment}
+            batch.append("part.granted", self.actor, row.id, terms.subject, data, id=entry_id)
 
     def _id(self, batch: Batch, document: bytes) -> str:
         return self.consent_id or batch.vault.consent_id(document)

@@ -68,6 +68,8 @@ class OpenPermit(Command[Permit]):
     items: tuple[PermitItem, ...]
     first: YearMonth
     last: YearMonth
+    persons: tuple[tuple[str, str], ...] = ()
+    """(role, ref) of the persons who are asked about beside the enterprise."""
 
     def needs(self, batch: Batch) -> None:
         batch.consents.want(self.consent_id)
@@ -90,7 +92,16 @@ class OpenPermit(Command[Permit]):
             elif earlier.outcome == OPEN:
                 return Refusal(IdempotencyRunning())
         held = batch.consents.get(self.consent_id)
-        ask = Ask(self.lender, self.subject_uscc, self.subject_name, self.purpose, self.items, self.first, self.last)
+        ask = Ask(
+            self.lender,
+            self.subject_uscc,
+            self.subject_name,
+            self.purpose,
+            self.items,
+            self.first,
+            self.last,
+            frozenset(batch.vault.person(self.subject_uscc, role, ref) for role, ref in self.persons),
+        )
         decision = decide(held.view() if held else None, ask, batch.now, counted=earlier is None)
         if isinstance(decision, Refused) or held is None:
             return self._refuse(batch, held, decision)
@@ -178,8 +189,8 @@ class OpenPermit(Command[Permit]):
 def _listed(items: tuple[PermitItem, ...]) -> list[Json]:
     """One order for equal items; enterprises of one product ask for the same ones."""
     return [
-        [item.platform, item.dataset, [*sorted(item.fields)]]
-        for item in sorted(items, key=lambda i: (i.platform, i.dataset))
+        [item.platform, item.dataset, [*sorted(item.fields)], *([item.person] if item.person else [])]
+        for item in sorted(items, key=lambda i: (i.platform, i.dataset, i.person or ""))
     ]
 
 

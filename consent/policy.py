@@ -6,12 +6,12 @@ that nobody learns of a limit of something they may not have. The law behind it:
 29; 征信业管理条例 18, 20.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
 
-from schemas.consent import ConsentGrant, ConsentState
+from schemas.consent import ConsentDocument, ConsentGrant, ConsentState, PersonPart, Scope
 from schemas.errors import InvalidValue
 from schemas.identifiers import NameMatch, compare_names, is_uscc
 from schemas.records import CATALOGUE
@@ -29,11 +29,14 @@ class PermitItem:
     platform: str
     dataset: str
     fields: frozenset[str]
+    person: str | None = None
+    """Pseudonym of the person it is about, whose part of the consent is used; None is the enterprise and its part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a lender wants to do. ``first`` and ``last`` are months (year, month), both inside the period."""
+    """What a lender wants to do. ``first`` and ``last`` are months (year, month), both inside the period; ``persons``
+    are the pseudonyms of those who are asked about beside the enterprise."""
 
     lender: str
     uscc: str
@@ -42,30 +45,46 @@ class Ask:
     items: tuple[PermitItem, ...]
     first: YearMonth
     last: YearMonth
+    persons: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a consent says, made once from its document."""
+class Part:
+    """What the enterprise, or one person, agreed to by its own act; no part lends to another."""
 
-    grant: ConsentGrant
-    valid_from: datetime
-    valid_to: datetime
     scopes: Mapping[tuple[str, str], frozenset[str]]
     separate: frozenset[str]
 
     @classmethod
-    def of(cls, grant: ConsentGrant) -> "Terms":
+    def of(cls, agreed: Sequence[Scope], separate: Sequence[str]) -> "Part":
         scopes: dict[tuple[str, str], frozenset[str]] = {}
-        for scope in grant.scopes:
+        for scope in agreed:
             place = scope.platform, scope.dataset
             scopes[place] = scopes.get(place, frozenset()) | frozenset(scope.fields)
+        return cls(MappingProxyType(scopes), frozenset(separate))
+
+
+_NO_PART = Part.of((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a consent says, made once from its document. ``parts``: by the person's pseudonym, None the enterprise."""
+
+    grant: ConsentDocument
+    valid_from: datetime
+    valid_to: datetime
+    parts: Mapping[str | None, Part]
+
+    @classmethod
+    def of(cls, grant: ConsentDocument) -> "Terms":
+        parts: dict[str | None, Part] = {None: Part.of(grant.scopes, grant.separate_consents)}
+        parts.update({p.subject: Part.of(p.scopes, p.separate_consents) for p in grant.persons})
         return cls(
             grant,
             datetime.fromisoformat(grant.valid_from),
             datetime.fromisoformat(grant.valid_to),
-            MappingProxyType(scopes),
-            frozenset(grant.separate_consents),
+            MappingProxyType(parts),
         )
 
 
@@ -125,14 +144,16 @@ def shown_state(terms: Terms, state: ConsentState, uses: int, now: datetime) -> 
 
 
 def covered(terms: Terms, items: tuple[PermitItem, ...]) -> tuple[PermitItem, ...]:
-    """What of ``items`` the consent covers: fields it does not name are dropped, and items left without any."""
+    """What of ``items`` the consent covers, each by the part of whom it is about: fields that the part does not name
+    are dropped, and items left without any."""
     found = []
     for item in items:
-        allowed = terms.scopes.get((item.platform, item.dataset), frozenset())
+        part = terms.parts.get(item.person, _NO_PART)
+        allowed = part.scopes.get((item.platform, item.dataset), frozenset())
         if item.fields and item.fields <= allowed:
             found.append(item)
         elif fields := item.fields & allowed:
-            found.append(PermitItem(item.platform, item.dataset, fields))
+            found.append(PermitItem(item.platform, item.dataset, fields, item.person))
     return tuple(found)
 
 
@@ -144,13 +165,15 @@ def _scope(terms: Terms, ask: Ask, now: datetime) -> Granted | Refused:
     granted = covered(terms, ask.items)
     if not granted:
         return Refused("consent_out_of_scope", {"at": "datasets"})
+    if not ask.persons <= {item.person for item in granted}:
+        return Refused("consent_out_of_scope", {"at": "subject.persons"})
     local = now.astimezone(SHANGHAI)
     earliest = _months((local.year, local.month)) - terms.grant.lookback_months + 1
     # Refused, not clipped: a profile over a shorter period than was asked would look complete.
     if _months(ask.first) < earliest or _months(ask.last) < _months(ask.first):
         return Refused("consent_out_of_scope", {"at": "period", "lookback_months": terms.grant.lookback_months})
     for item in granted:
-        if item.fields & CATALOGUE[item.dataset].sensitive and item.dataset not in terms.separate:
+        if item.fields & CATALOGUE[item.dataset].sensitive and item.dataset not in terms.parts[item.person].separate:
             return Refused("consent_separate_required", {"dataset": item.dataset})
     return Granted(granted)
 
@@ -190,11 +213,42 @@ def check_grant(grant: ConsentGrant) -> None:
         raise InvalidValue(what="uscc check character", at="subject.uscc")
     if datetime.fromisoformat(grant.valid_from) >= datetime.fromisoformat(grant.valid_to):
         raise InvalidValue(what="valid_from before valid_to", at="valid_to")
-    for n, scope in enumerate(grant.scopes):
+    if len({signer.person_ref for signer in grant.signers}) < len(grant.signers):
+        raise InvalidValue(what="one entry for each signer", at="signers")
+    if len(grant.signers) < grant.signers_required:
+        raise InvalidValue(what="as many signers as required", at="signers")
+    named = {one.id for one in grant.intermediaries}
+    if len(named) < len(grant.intermediaries):
+        raise InvalidValue(what="one entry for each intermediary", at="intermediaries")
+    _check_part(grant, named, "")
+    _check_persons(grant, named)
+
+
+def _check_part(part: ConsentGrant | PersonPart, intermediaries: set[str], at: str) -> None:
+    for n, scope in enumerate(part.scopes):
         known = CATALOGUE.get(scope.dataset)
         if known is None:
-            raise InvalidValue(what="data set", at=f"scopes[{n}].dataset")
+            raise InvalidValue(what="data set", at=f"{at}scopes[{n}].dataset")
         if not set(scope.fields) <= set(known.fields):
-            raise InvalidValue(what="fields of this data set", at=f"scopes[{n}].fields")
-    if not set(grant.separate_consents) <= CATALOGUE.keys():
-        raise InvalidValue(what="data set", at="separate_consents")
+            raise InvalidValue(what="fields of this data set", at=f"{at}scopes[{n}].fields")
+        if not set(scope.via) <= intermediaries:
+            raise InvalidValue(what="named intermediaries", at=f"{at}scopes[{n}].via")
+    if not set(part.separate_consents) <= CATALOGUE.keys():
+        raise InvalidValue(what="data set", at=f"{at}separate_consents")
+
+
+def _check_persons(grant: ConsentGrant, intermediaries: set[str]) -> None:
+    people: set[tuple[str, str]] = set()
+    documents = {grant.evidence.sha256}
+    for n, person in enumerate(grant.persons):
+        at = f"persons[{n}]."
+        if (person.role, person.ref) in people:
+            raise InvalidValue(what="one part for each person", at=f"{at}ref")
+        if person.evidence.sha256 in documents:
+            # Separate and written: what covers two parts in one document was not agreed to separately.
+            raise InvalidValue(what="a document of its own", at=f"{at}evidence")
+        if person.signer.person_ref != person.ref and person.signer.power_of_attorney is None:
+            raise InvalidValue(what="the person or a power of attorney", at=f"{at}signer")
+        people.add((person.role, person.ref))
+        documents.add(person.evidence.sha256)
+        _check_part(person, intermediaries, at)

@@ -18,7 +18,7 @@ from consent.storage import among, execute_many, fetch, listed
 from consent.tables import consents, idempotency, permits
 from consent.vault import RetentionClass, SubjectKey, Vault
 from schemas.base import utc_text
-from schemas.consent import ConsentGrant, ConsentState
+from schemas.consent import ConsentDocument, ConsentState
 
 OPEN = "open"
 ISSUED = "issued"
@@ -27,7 +27,7 @@ ISSUED = "issued"
 @lru_cache(1024)
 def terms_of(document: bytes) -> Terms:
     """The terms in a stored consent document; a document never changes, so the same bytes are read once."""
-    return Terms.of(ConsentGrant.model_validate_json(document))
+    return Terms.of(ConsentDocument.model_validate_json(document))
 
 
 @dataclass(slots=True)

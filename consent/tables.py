@@ -91,7 +91,7 @@ sealed = Table(
     "sealed",
     metadata,
     Column("id", String(400), primary_key=True),  # entry id and payload name
-    Column("kind", String(32), nullable=False),  # profile, reply, items, sources
+    Column("kind", String(32), nullable=False),  # profile, reply, items, sources, part
     Column("subject", String(64), nullable=False, index=True),
     Column("class", String(16), nullable=False),
     Column("key_version", Integer, nullable=False),

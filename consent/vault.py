@@ -34,6 +34,8 @@ EPOCH = 1
 
 _SUBJECT_DOMAIN = b"xinqiao/subject/v1\x00"
 _CONSENT_DOMAIN = b"xinqiao/consent/v1\x00"
+_PERSON_DOMAIN = b"xinqiao/person/v1\x00"
+_PART_DOMAIN = b"xinqiao/part/v1\x00"
 
 
 class RetentionClass(StrEnum):
@@ -140,7 +142,18 @@ class Vault:
 
     def consent_id(self, document: bytes) -> str:
         """The same document has the same id; keyed, since ids are in the log and a document can be guessed."""
-        return "c" + hmac.digest(self._pseudonym_key, _CONSENT_DOMAIN + document, "sha256").hex()[:30]
+        return "c" + self._keyed(_CONSENT_DOMAIN, document)[:30]
+
+    def person(self, uscc: str, role: str, ref: str) -> str:
+        """The pseudonym of a person beside an enterprise; the same person beside another one has another."""
+        return self._keyed(_PERSON_DOMAIN, canonical([uscc, role, ref]))[:32]
+
+    def part(self, document: bytes) -> str:
+        """Tells whether two parts of a person are the same one, to whom has the key."""
+        return self._keyed(_PART_DOMAIN, document)
+
+    def _keyed(self, domain: bytes, content: bytes) -> str:
+        return hmac.digest(self._pseudonym_key, domain + content, "sha256").hex()
 
     def new_key(self, subject: str, retention: RetentionClass) -> tuple[SubjectKey, bytes]:
         """A fresh key and its wrapped form for subject_keys."""

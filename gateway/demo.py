@@ -72,7 +72,7 @@ def sample_grant(
     asked = {dataset for datasets in offers.values() for dataset in datasets}
     return {
         "subject": dict(subject),
-        "signer": {"role": "legal_representative", "person_ref": "sandbox-person-1", "identity_check": "sandbox"},
+        "signers": [{"role": "legal_representative", "person_ref": "sandbox-person-1", "identity_check": "sandbox"}],
         "grantee": LENDER,
         "purpose": PURPOSE,
         "application": "SANDBOX-LOAN-1",
@@ -85,6 +85,7 @@ def sample_grant(
         "max_uses": 5,
         "retention_days": 1825,
         "disposal": "到期销毁 destroyed when the retention ends",
+        "revocation_effect": "撤回后不再查询；此前的结果依法保存 no query after a withdrawal; earlier results stay",
         "channel": "sandbox",
         "given_at": utc_text(now - timedelta(hours=1)),
         "evidence": {"sha256": sha256(b"sandbox document").hexdigest(), "media_type": "application/pdf"},

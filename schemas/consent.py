@@ -27,10 +27,17 @@ class Enterprise(Model):
 class Signer(Model):
     """Who agreed. ``person_ref`` is the lender's own reference; names and id numbers stay in the kept document."""
 
-    role: Annotated[Name, Field(description="legal_representative, actual_controller, authorised_agent")]
+    role: Annotated[Name, Field(description="legal_representative, director, actual_controller, authorised_agent")]
     person_ref: ShortText
     identity_check: Name
     power_of_attorney: Sha256Hex | None = None
+
+
+class Intermediary(Model):
+    """An outlet that passes data on, as a scope's ``via`` names it, with the name that people read (PIPL 23)."""
+
+    id: Name
+    name: ShortText
 
 
 class Scope(Model):
@@ -40,7 +47,7 @@ class Scope(Model):
     dataset: Name
     fields: Annotated[list[Name], Field(min_length=1)]
     via: list[Name] = Field(default_factory=list)
-    """Outlets in between that pass the data on."""
+    """Outlets in between that pass the data on; each is one of the consent's ``intermediaries``."""
 
 
 class Frequency(Model):
@@ -55,17 +62,47 @@ class Evidence(Model):
 
     sha256: Sha256Hex
     media_type: ShortText
-    signature: ShortText | None = None
-    certificate: ShortText | None = None
 
 
-class ConsentGrant(Model):
-    """What ``consent grant`` and ``POST /v1/consents`` take."""
+class PersonTerms(Model):
+    """What a person's own part allows, as it is kept in clear: ``subject`` is the person's pseudonym, ``part`` a keyed
+    digest of the whole part, which is sealed under the person's own key."""
+
+    role: Name
+    subject: ShortText
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=200)]
+    separate_consents: list[Name] = Field(default_factory=list)
+    part: ShortText
+
+
+class PersonPart(Model):
+    """A natural person's own part, agreed apart from the enterprise's and in a document of its own (PIPL 13, 23, 29;
+    征信业管理条例 14, 18: written). ``ref`` is the lender's own reference, never an id number; ``signer`` is the
+    person, or whoever holds its power of attorney."""
+
+    role: Annotated[Name, Field(description="legal_representative, actual_controller")]
+    ref: ShortText
+    signer: Signer
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=200)]
+    separate_consents: list[Name] = Field(default_factory=list)
+    text_version: ShortText
+    text_sha256: Sha256Hex
+    given_at: Time
+    evidence: Evidence
+
+
+class ConsentTerms(Model):
+    """The enterprise's part, and what holds for every part."""
 
     subject: Enterprise
-    signer: Signer
+    signers: Annotated[list[Signer], Field(min_length=1, max_length=20)]
+    """Everyone who signed for the enterprise."""
+    signers_required: Annotated[int, Field(ge=1, le=20)] = 1
+    """How many have to, by its articles: two directors, for example."""
     grantee: Name
     recipients: list[ShortText] = Field(default_factory=list)
+    """Everyone else who is given the results, by name."""
+    intermediaries: list[Intermediary] = Field(default_factory=list)
     purpose: Name
     application: ShortText
     """Product or application number the consent was given for."""
@@ -79,6 +116,8 @@ class ConsentGrant(Model):
     frequency: Frequency | None = None
     retention_days: Annotated[int, Field(ge=1, le=36500)]
     disposal: Text
+    revocation_effect: Text
+    """What the signers were told that a withdrawal brings about (PIPL 15, 47)."""
     channel: Name
     given_at: Time
     device: ShortText | None = None
@@ -88,6 +127,18 @@ class ConsentGrant(Model):
     assurance: Assurance = Assurance.LENDER_ASSERTED
 
 
+class ConsentGrant(ConsentTerms):
+    """What ``consent grant`` and ``POST /v1/consents`` take."""
+
+    persons: Annotated[list[PersonPart], Field(max_length=20)] = Field(default_factory=list)
+
+
+class ConsentDocument(ConsentTerms):
+    """A grant as it is kept: of each person's part only the terms."""
+
+    persons: list[PersonTerms] = Field(default_factory=list)
+
+
 class StatusChange(Model):
     state: ConsentState
     at: Time
@@ -95,8 +146,8 @@ class StatusChange(Model):
     reason: ShortText | None
 
 
-class Consent(ConsentGrant):
-    """A stored consent: the grant, its identity and where it stands now."""
+class Consent(ConsentDocument):
+    """A stored consent: the document, its identity and where it stands now."""
 
     id: ShortText
     version: Annotated[int, Field(ge=1)]

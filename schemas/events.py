@@ -26,7 +26,7 @@ COMMON: Mapping[str, str] = MappingProxyType(
         "time": "UTC, milliseconds; the index is the order, not the time",
         "actor": "registered name of the lender or operator who acted; `enterprise` where it did so itself on its page",
         "consent": "consent id, or null",
-        "subject": "pseudonym of the enterprise, or null",
+        "subject": "pseudonym of the enterprise or person, or null",
     }
 )
 
@@ -50,7 +50,8 @@ _REQUEST = {"request": "request id"}
 _ASKED = {
     "first": "first month of the period asked",
     "last": "last month of the period asked",
-    "items": "[platform, data set, [fields]] each, or a commitment to that list where it is too large for an entry",
+    "items": "[platform, data set, [fields]] each, with the pseudonym of the person where a person's part is used, or "
+    "a commitment to that list where it is too large for an entry",
 }
 
 EVENTS: Mapping[str, EventType] = MappingProxyType(
@@ -68,6 +69,15 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                     "valid_from": "start of validity",
                     "valid_to": "end of validity",
                     "commitment": _COMMITMENT,
+                },
+            ),
+            EventType(
+                "part.granted",
+                "登记个人授权",
+                "A person's own part of a consent was registered with it; the subject is the person",
+                {
+                    "role": "the person's role beside the enterprise",
+                    "commitment": "commitment to the person's part, keyed under its own consent-evidence class",
                 },
             ),
             EventType("consent.revoked", "撤回授权", "A consent was withdrawn", _STATUS),

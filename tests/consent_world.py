@@ -10,10 +10,11 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from consent.consents import document_of
 from consent.evidence import Evidence, open_evidence
 from consent.permits import OpenPermit
 from consent.policy import PermitItem
-from schemas.consent import ConsentGrant
+from schemas.consent import ConsentDocument, ConsentGrant
 from schemas.identifiers import uscc_check
 
 NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
@@ -57,7 +58,7 @@ ITEMS = (
 def grant(n: int = 0, **changes: Any) -> ConsentGrant:
     values: dict[str, Any] = {
         "subject": {"uscc": uscc(n), "name": NAME},
-        "signer": {"role": "legal_representative", "person_ref": "p-1", "identity_check": "video"},
+        "signers": [{"role": "legal_representative", "person_ref": "p-1", "identity_check": "video"}],
         "grantee": LENDER,
         "purpose": "loan_review",
         "application": "LN-1",
@@ -69,12 +70,32 @@ def grant(n: int = 0, **changes: Any) -> ConsentGrant:
         "valid_to": "2027-01-01T00:00:00+00:00",
         "retention_days": 1825,
         "disposal": "destroyed at the end of retention",
+        "revocation_effect": "nothing more is queried",
         "channel": "counter",
         "given_at": "2026-01-01T00:00:00+00:00",
         "evidence": {"sha256": "1" * 64, "media_type": "application/pdf"},
-        "assurance": "signed",
     }
     return ConsentGrant.model_validate_json(json.dumps({**values, **changes}))
+
+
+def document(**changes: Any) -> ConsentDocument:
+    """A grant without persons as it is kept."""
+    return ConsentDocument.model_validate_json(document_of(grant(**changes)))
+
+
+def person(n: int = 0, **changes: Any) -> dict[str, Any]:
+    """The n-th invented person's own part."""
+    return {
+        "role": "actual_controller",
+        "ref": f"person-{n}",
+        "signer": {"role": "actual_controller", "person_ref": f"person-{n}", "identity_check": "video"},
+        "scopes": [{"platform": "sh-court", "dataset": "judicial", "fields": ["kind", "case_number"]}],
+        "text_version": "person-1",
+        "text_sha256": "2" * 64,
+        "given_at": "2026-01-01T00:00:00+00:00",
+        "evidence": {"sha256": f"{n + 3}" * 64, "media_type": "application/pdf"},
+        **changes,
+    }
 
 
 def ask(permit_id: str, consent_id: str, n: int = 0, **changes: Any) -> OpenPermit:

@@ -169,7 +169,12 @@ async def test_another_lenders_request_is_not_found_and_the_attempt_is_logged(wo
 async def test_the_page_says_who_gets_what_from_whom_why_and_how_long(
     world: World, visitor: Browser, language: str, said: list[str]
 ) -> None:
-    made = await ask(world, recipients=["示例担保公司 (invented)"], scopes=[{**HRSS, "via": ["sh-tax"]}, TAX])
+    made = await ask(
+        world,
+        recipients=["示例担保公司 (invented)"],
+        intermediaries=[{"id": "sh-outlet", "name": "示例数据出口 (invented)"}],
+        scopes=[{**HRSS, "via": ["sh-outlet"]}, TAX],
+    )
     page = await visitor.get(f"{made['path']}?lang={language}")
     assert page.status == 200
     purpose = asked(world)["purpose_text"][language]
@@ -271,11 +276,9 @@ async def test_an_agreed_request_is_a_consent_captured_by_the_gateway_and_can_be
     reply = await world.send("GET", f"/v1/consents/{state['consent_id']}", lender=world.lender)
     consent = reply.json
     assert (consent["assurance"], consent["state"], consent["grantee"]) == ("gateway_captured", "active", "demo-bank")
-    assert consent["signer"] == {
-        **consent["signer"],
-        "identity_check": "sandbox_code",
-        "person_ref": "sandbox-person-1",
-    }
+    (signer,) = consent["signers"]
+    assert (signer["identity_check"], signer["person_ref"]) == ("sandbox_code", "sandbox-person-1")
+    assert consent["revocation_effect"].startswith("同意之后，您可以随时在本页面撤回")
     assert (consent["channel"], consent["device"]) == ("web_page", "Test/1.0 (phone)")
     assert consent["separate_consents"] == [SMALL]
     assert {(s["platform"], s["dataset"]): s["fields"] for s in consent["scopes"]} == {

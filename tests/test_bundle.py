@@ -303,7 +303,7 @@ LIES: dict[str, tuple[Callable[[Story], object], str]] = {
         lambda s: s.permit["entry"].update(purpose="sale"),
         "the purpose is not the same",
     ),
-    "another assurance": (lambda s: s.consent.update(assurance="lender_asserted"), "the assurance is not the same"),
+    "another assurance": (lambda s: s.consent.update(assurance="gateway_captured"), "the assurance is not the same"),
     "an act left out": (
         lambda s: s.granted["entry"].update(assurance="gateway_captured"),
         "the act by which the consent was given is missing",

@@ -22,17 +22,20 @@ from consent.policy import (
     shown_state,
     standing,
 )
-from schemas.consent import ConsentState
+from schemas.consent import ConsentState, PersonTerms, Scope
 from schemas.errors import CONSENT_ERRORS, InvalidValue
 from schemas.records import CATALOGUE
-from tests.consent_world import ITEMS, LENDER, NAME, NOW, grant, uscc
+from tests.consent_world import ITEMS, LENDER, NAME, NOW, SCOPES, document, grant, person, uscc
 
 ASK = Ask(LENDER, uscc(), NAME, "loan_review", ITEMS, (2025, 12), (2026, 11))
+DIRECTOR = {"role": "director", "person_ref": "d-1", "identity_check": "video"}
+OUTLET = {"id": "outlet-a", "name": "示例数据出口 (invented)"}
+PERSONAL: dict[str, Any] = person()["scopes"][0]
 LIMITS: dict[str, Any] = {"max_uses": 3, "frequency": {"uses": 2, "days": 7}}
 
 
 def view(state: ConsentState = ConsentState.ACTIVE, uses: int = 0, recent: int = 0, **changes: Any) -> View:
-    return View(Terms.of(grant(**changes)), state, uses, recent)
+    return View(Terms.of(document(**changes)), state, uses, recent)
 
 
 def code(decision: Granted | Refused) -> str:
@@ -159,7 +162,7 @@ def test_what_is_granted_is_never_more_than_what_was_agreed_nor_than_what_was_as
     scopes = [
         {"platform": i.platform, "dataset": i.dataset, "fields": sorted(i.fields - {"unknown_field"})} for i in agreed
     ]
-    terms = Terms.of(grant(scopes=scopes, separate_consents=sorted(CATALOGUE)))
+    terms = Terms.of(document(scopes=scopes, separate_consents=sorted(CATALOGUE)))
     decision = decide(View(terms, ConsentState.ACTIVE, 0, 0), replace(ASK, items=tuple(asked)), NOW)
     allowed = {(i.platform, i.dataset, f) for i in agreed for f in i.fields if f != "unknown_field"}
     wanted = {(i.platform, i.dataset, f) for i in asked for f in i.fields}
@@ -173,20 +176,20 @@ def test_what_is_granted_is_never_more_than_what_was_agreed_nor_than_what_was_as
 
 
 def test_nothing_is_covered_of_nothing() -> None:
-    assert covered(Terms.of(grant()), ()) == ()
+    assert covered(Terms.of(document()), ()) == ()
 
 
 def test_an_active_consent_shows_as_expired_or_exhausted_without_a_change() -> None:
-    terms = Terms.of(grant(max_uses=2))
+    terms = Terms.of(document(max_uses=2))
     assert shown_state(terms, ConsentState.ACTIVE, 1, NOW) is ConsentState.ACTIVE
     assert shown_state(terms, ConsentState.ACTIVE, 2, NOW) is ConsentState.EXHAUSTED
     assert shown_state(terms, ConsentState.ACTIVE, 2, NOW + timedelta(days=365)) is ConsentState.EXPIRED
     assert shown_state(terms, ConsentState.REVOKED, 2, NOW) is ConsentState.REVOKED
-    assert shown_state(Terms.of(grant()), ConsentState.ACTIVE, 9, NOW) is ConsentState.ACTIVE
+    assert shown_state(Terms.of(document()), ConsentState.ACTIVE, 9, NOW) is ConsentState.ACTIVE
 
 
 def test_a_standing_consent_has_no_code() -> None:
-    assert standing(Terms.of(grant()), ConsentState.ACTIVE, NOW) is None
+    assert standing(Terms.of(document()), ConsentState.ACTIVE, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -197,6 +200,17 @@ def test_a_standing_consent_has_no_code() -> None:
         ("scopes[0].dataset", {"scopes": [{"platform": "p", "dataset": "horoscopes", "fields": ["x"]}]}),
         ("scopes[0].fields", {"scopes": [{"platform": "p", "dataset": "registration", "fields": ["all"]}]}),
         ("separate_consents", {"separate_consents": ["horoscopes"]}),
+        ("scopes[1].via", {"scopes": [SCOPES[0], {**SCOPES[1], "via": ["outlet-b"]}], "intermediaries": [OUTLET]}),
+        ("intermediaries", {"intermediaries": [OUTLET, {**OUTLET, "name": "别名 (invented)"}]}),
+        ("signers", {"signers": [DIRECTOR, DIRECTOR]}),
+        ("signers", {"signers": [DIRECTOR], "signers_required": 2}),
+        ("persons[1].ref", {"persons": [person(0), person(0, evidence=person(1)["evidence"])]}),
+        ("persons[0].evidence", {"persons": [person(0, evidence={"sha256": "1" * 64, "media_type": "a/b"})]}),
+        ("persons[1].evidence", {"persons": [person(0), person(1, evidence=person(0)["evidence"])]}),
+        ("persons[0].signer", {"persons": [person(0, signer=person(1)["signer"])]}),
+        ("persons[0].scopes[0].fields", {"persons": [person(0, scopes=[{**PERSONAL, "fields": ["all"]}])]}),
+        ("persons[0].scopes[0].via", {"persons": [person(0, scopes=[{**PERSONAL, "via": ["outlet-b"]}])]}),
+        ("persons[0].separate_consents", {"persons": [person(0, separate_consents=["horoscopes"])]}),
     ],
 )
 def test_a_grant_that_could_never_be_honoured_is_refused_with_its_place(at: str, changes: dict[str, Any]) -> None:
@@ -207,3 +221,68 @@ def test_a_grant_that_could_never_be_honoured_is_refused_with_its_place(at: str,
 
 def test_a_plain_grant_passes_the_check() -> None:
     check_grant(grant(separate_consents=["social_insurance"]))
+
+
+def test_a_grant_with_two_directors_a_named_outlet_and_two_persons_passes_the_check() -> None:
+    attorney = {**person(0)["signer"], "power_of_attorney": "9" * 64}
+    check_grant(
+        grant(
+            signers=[DIRECTOR, {**DIRECTOR, "person_ref": "d-2"}],
+            signers_required=2,
+            intermediaries=[OUTLET],
+            scopes=[{**SCOPES[0], "via": ["outlet-a"]}],
+            persons=[person(0), person(1, signer=attorney, scopes=[{**PERSONAL, "via": ["outlet-a"]}])],
+        )
+    )
+
+
+# --- Persons ----------------------------------------------------------------------------------------------
+
+WHO, OTHER_WHO = "pseudonym-1", "pseudonym-2"
+COURT = frozenset({"kind", "case_number"})
+INSURED = frozenset({"month", "kind", "persons", "base"})
+
+
+def with_persons(*persons: PersonTerms) -> View:
+    return View(Terms.of(document().model_copy(update={"persons": list(persons)})), ConsentState.ACTIVE, 0, 0)
+
+
+def part(subject: str = WHO, separate: list[str] | None = None, **scope: Any) -> PersonTerms:
+    agreed = Scope.model_validate({**PERSONAL, **scope})
+    return PersonTerms(
+        role="actual_controller", subject=subject, scopes=[agreed], separate_consents=separate or [], part="0"
+    )
+
+
+def about(person: str | None, dataset: str = "judicial", fields: frozenset[str] = COURT) -> PermitItem:
+    return PermitItem({"judicial": "sh-court"}.get(dataset, "sh-hrss"), dataset, fields, person)
+
+
+def test_an_item_about_a_person_is_granted_by_that_persons_part() -> None:
+    asked = replace(ASK, items=(*ITEMS, about(WHO)), persons=frozenset({WHO}))
+    assert decide(with_persons(part()), asked, NOW) == Granted((*ITEMS, about(WHO)))
+    more = replace(asked, items=(about(WHO, fields=COURT | {"amount"}),))
+    assert decide(with_persons(part()), more, NOW) == Granted((about(WHO),))
+
+
+@pytest.mark.parametrize("lent", [about(None), about(OTHER_WHO), about(WHO, "social_insurance", frozenset({"month"}))])
+def test_no_part_lends_to_another(lent: PermitItem) -> None:
+    held = with_persons(part(), part(OTHER_WHO, dataset="penalties", fields=["document"]))
+    assert code(decide(held, replace(ASK, items=(lent,)), NOW)) == "consent_out_of_scope"
+
+
+def test_a_person_who_is_named_without_a_part_or_without_anything_to_ask_is_out_of_scope() -> None:
+    refused = Refused("consent_out_of_scope", {"at": "subject.persons"})
+    named = replace(ASK, persons=frozenset({WHO}))
+    assert decide(view(), named, NOW) == refused
+    assert decide(with_persons(part()), named, NOW) == refused
+    assert decide(with_persons(part()), replace(named, persons=frozenset({WHO, OTHER_WHO})), NOW) == refused
+
+
+def test_the_separate_consent_of_the_enterprise_does_not_stand_for_a_persons() -> None:
+    agreed = {"platform": "sh-hrss", "dataset": "social_insurance", "fields": sorted(INSURED)}
+    asked = replace(ASK, items=(about(WHO, "social_insurance", INSURED),), persons=frozenset({WHO}))
+    terms = document(separate_consents=["social_insurance"]).model_copy(update={"persons": [part(**agreed)]})
+    decision = decide(View(Terms.of(terms), ConsentState.ACTIVE, 0, 0), asked, NOW)
+    assert decision == Refused("consent_separate_required", {"dataset": "social_insurance"})
+    assert code(decide(with_persons(part(separate=["social_insurance"], **agreed)), asked, NOW)) == "granted"

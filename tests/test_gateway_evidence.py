@@ -243,10 +243,11 @@ async def test_an_entry_from_after_the_head_is_left_out(tmp_path: Path, monkeypa
         plain = bundle_module.signed_head
         with evidence._database.readers.begin() as connection:
             before = plain(connection)
-        consent = (await evidence.consents_of(LENDER))[0]
+        row = await evidence.profile_row("p1")
+        assert row is not None
         for name in ("p1", "p2"):
             data = {"profile": name, "revision": 1}
-            await evidence.submit(RecordEvent("profile.read", LENDER, consent.id, None, data))
+            await evidence.submit(RecordEvent("profile.read", LENDER, row.consent_id, None, data))
         assert len(holds(evidence, await made(evidence, "p1")).entries) == 4
         monkeypatch.setattr(bundle_module, "signed_head", lambda _: before)
         assert len(holds(evidence, await made(evidence, "p1")).entries) == 3

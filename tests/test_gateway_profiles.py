@@ -20,6 +20,7 @@ from gateway.profile.request import ProfileRequest, read_profile, request_profil
 from schemas.base import utc_text
 from schemas.errors import NotFound, StorageUnavailable
 from schemas.records import CATALOGUE
+from tests.consent_world import person
 from tests.gateway_world import OTHER, SMALL, World, about, gateway_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -165,7 +166,14 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str], dict[str, Any], str, dict[s
         "consent_out_of_scope",
         {"at": "period", "lookback_months": 12},
     ),
-    "a person beside the firm": ({}, [], {"person": True}, "consent_out_of_scope", {"at": "subject.persons"}),
+    "a person without a part": ({}, [], {"person": "示例"}, "consent_out_of_scope", {"at": "subject.persons"}),
+    "a person about whom no platform can be asked": (
+        {"persons": [person(0)]},
+        [],
+        {"person": person(0)["ref"]},
+        "consent_out_of_scope",
+        {"at": "subject.persons"},
+    ),
     "sensitive data without a separate consent": (
         {"separate_consents": []},
         [],
@@ -191,8 +199,8 @@ async def test_a_consent_that_does_not_cover_it_is_refused_before_any_call(
         asked["subject"] = {"uscc": world.firm["uscc"], "name": name}
     if firm := asked.pop("firm", None):
         asked["subject"] = subject_of(world.scenarios[firm])
-    if asked.pop("person", None):
-        asked["subject"] = subject_of(world.firm) | {"persons": [{"role": "actual_controller", "ref": "示例"}]}
+    if ref := asked.pop("person", None):
+        asked["subject"] = subject_of(world.firm) | {"persons": [{"role": "actual_controller", "ref": ref}]}
     calls, size = await world.calls(), world.demo.services.evidence.size
     reply = await ask(world, world.ask(consent["id"], **asked))
     assert (reply.status, reply.json["code"]) == (403, code), reply.json

@@ -22,7 +22,7 @@ def consent(*scopes: tuple[str, str, list[str]]) -> Consent:
         json.dumps(
             {
                 "subject": {"uscc": USCC, "name": NAME},
-                "signer": {"role": "legal_representative", "person_ref": "r-1", "identity_check": "in_person"},
+                "signers": [{"role": "legal_representative", "person_ref": "r-1", "identity_check": "in_person"}],
                 "grantee": "test-bank",
                 "purpose": "loan_origination",
                 "application": "a-1",
@@ -34,6 +34,7 @@ def consent(*scopes: tuple[str, str, list[str]]) -> Consent:
                 "valid_to": "2027-11-01T00:00:00.000+00:00",
                 "retention_days": 1825,
                 "disposal": "destroyed",
+                "revocation_effect": "nothing more is queried",
                 "channel": "branch",
                 "given_at": "2026-11-01T00:00:00.000+00:00",
                 "evidence": {"sha256": "cd" * 32, "media_type": "application/pdf"},

@@ -202,7 +202,7 @@ def _issue(made: Chain, issued: Link, profile: Mapping[str, Any] | None) -> None
     if consent is not None:
         _agreed(made.consents[0], permit, items, consent)
     if items is not None and sources is not None:
-        allowed = {(platform, dataset) for platform, dataset, _ in items}
+        allowed = {(item[0], item[1]) for item in items}
         if any((source[0], source[1]) not in allowed for source in sources):
             raise Unfit("log.json", f"entry {issued.index} has a source that the permit does not name")
     if profile is None:
@@ -234,8 +234,11 @@ def _agreed(granted: Link, permit: Link, items: Any, consent: Mapping[str, Any])
         raise Unfit(path, "was not valid when it was used")
     if consent["max_uses"] is not None and entry["use"] > consent["max_uses"]:
         raise Unfit(path, "was used more often than agreed")
-    agreed = {(s["platform"], s["dataset"], field) for s in consent["scopes"] for field in s["fields"]}
-    wanted = {(platform, dataset, field) for platform, dataset, fields in items or () for field in fields}
+    parts = {None: consent["scopes"], **{person["subject"]: person["scopes"] for person in consent["persons"]}}
+    agreed = {
+        (who, s["platform"], s["dataset"], f) for who, scopes in parts.items() for s in scopes for f in s["fields"]
+    }
+    wanted = {(who[0] if who else None, p, d, f) for p, d, fields, *who in items or () for f in fields}
     if not wanted <= agreed:
         raise Unfit(path, "does not cover what the permit names")
 

@@ -123,7 +123,7 @@ def _permit(links: Sequence[Link]) -> Iterator[str]:
         },
     )
     items = asked.listed("items")
-    rows = [[_GONE, "", ""]] if items is None else [[p, d, ", ".join(fields)] for p, d, fields in items]
+    rows = [[_GONE, "", ""]] if items is None else [[p, d, ", ".join(fields), *who] for p, d, fields, *who in items]
     yield from _table("准许查询 What could be asked", ["平台 Platform", "数据集 Data set", "字段 Fields"], rows)
 
 

@@ -10,7 +10,7 @@ import orjson
 from pydantic import Field
 
 from schemas.base import Json, Model, Name, ShortText, utc_text
-from schemas.consent import ConsentGrant, Enterprise, Scope
+from schemas.consent import ConsentGrant, Enterprise, Intermediary, Scope
 from schemas.errors import InvalidRequest
 from schemas.profile import Both
 from schemas.records import CATALOGUE
@@ -39,6 +39,8 @@ class ConsentAsk(Model):
     """The purpose in words that the enterprise reads."""
     application: ShortText
     recipients: list[ShortText] = Field(default_factory=list)
+    intermediaries: list[Intermediary] = Field(default_factory=list)
+    """Outlets that pass the data on, by the names that the scopes' ``via`` gives."""
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=200)]
     lookback_months: Annotated[int, Field(ge=1, le=120)]
     valid_days: Annotated[int, Field(ge=1, le=3660)]
@@ -106,6 +108,7 @@ def grant_of(
     identity_check: str,
     text_version: str,
     text_sha256: str,
+    revocation_effect: str,
     device: str,
     act_sha256: str,
     now: datetime,
@@ -113,9 +116,10 @@ def grant_of(
     """The consent that the act of agreeing at ``now`` makes. Raises pydantic.ValidationError where no scope is left."""
     values: dict[str, Any] = {
         "subject": ask.subject.model_dump(),
-        "signer": {**ask.signer.model_dump(), "identity_check": identity_check},
+        "signers": [{**ask.signer.model_dump(), "identity_check": identity_check}],
         "grantee": grantee,
         "recipients": ask.recipients,
+        "intermediaries": [one.model_dump() for one in ask.intermediaries],
         "purpose": ask.purpose,
         "application": ask.application,
         "text_version": text_version,
@@ -127,6 +131,7 @@ def grant_of(
         "max_uses": ask.max_uses,
         "retention_days": ask.retention_days,
         "disposal": words(ask.disposal, language),
+        "revocation_effect": revocation_effect,
         "channel": CHANNEL,
         "given_at": utc_text(now),
         "device": device,
@@ -148,6 +153,7 @@ def trial_grant(ask: ConsentAsk, grantee: str, now: datetime) -> ConsentGrant:
         identity_check="none",
         text_version="none",
         text_sha256=digest,
+        revocation_effect="none",
         device="none",
         act_sha256=digest,
         now=now,

@@ -121,6 +121,7 @@ def _given(visit: Visit, identity_check: str, separate: frozenset[str]) -> GiveC
         identity_check=identity_check,
         text_version=statement.version,
         text_sha256=statement.sha256,
+        revocation_effect=statement.withdraw,
         device=device,
         act_sha256=sha256(signed).hexdigest(),
         now=now,

@@ -33,6 +33,8 @@ class Statement:
     separate_note: str
     separate: tuple[tuple[str, str], ...]
     agree: str
+    withdraw: str
+    """The line of ``sections`` that says what a withdrawal brings about."""
 
     @property
     def version(self) -> str:
@@ -133,6 +135,7 @@ def statement_of(
     """``lender`` is its registered name; ``platforms`` gives the names {zh, en} of those that are known here."""
     form = _FORMS[language]
     comma = form["comma"]
+    outlets = {one.id: one.name for one in ask.intermediaries}
 
     def platform(name: str) -> str:
         return platforms[name][language] if name in platforms else name
@@ -147,7 +150,7 @@ def statement_of(
             dataset=dataset_title(scope.dataset, language),
             fields=fields(scope.dataset, scope.fields),
         )
-        via = form["via"].format(names=comma.join(map(platform, scope.via))) if scope.via else ""
+        via = form["via"].format(names=comma.join(outlets[name] for name in scope.via)) if scope.via else ""
         return line + via + form["stop"]
 
     def separate_line(dataset: str, scopes: list[Scope]) -> str:
@@ -188,4 +191,5 @@ def statement_of(
         form["separate_note"],
         tuple((dataset, separate_line(dataset, scopes)) for dataset, scopes in ask.sensitive.items()),
         form["agree"].format(name=name),
+        form["withdraw"],
     )

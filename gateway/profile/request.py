@@ -33,7 +33,7 @@ from gateway.profile.plan import Plan, plan
 from gateway.services import Services
 from schemas.base import Json, Model, Name, ShortText
 from schemas.dates import month_add
-from schemas.errors import ConsentOutOfScope, InvalidRequest, NotFound, SubjectMismatch, XinqiaoError
+from schemas.errors import InvalidRequest, NotFound, SubjectMismatch, XinqiaoError
 from schemas.identifiers import parse_uscc
 from schemas.profile import Declared
 from schemas.records import CATALOGUE
@@ -43,14 +43,14 @@ SHANGHAI = timezone(timedelta(hours=8))
 
 
 class PersonAsk(Model):
-    """A person beside the enterprise, by the lender's own reference."""
+    """A person beside the enterprise, by the role and reference of its own part of the consent."""
 
     role: Name
     ref: ShortText
 
 
 class SubjectAsk(Model):
-    """``persons`` need a part of the consent of their own; no consent has one yet, so naming any is refused."""
+    """Each of ``persons`` needs a part of the consent of its own and something that can be asked about it."""
 
     uscc: ShortText
     name: ShortText
@@ -105,14 +105,6 @@ async def request_profile(
     offers = {name: connector.datasets for name, connector in services.connectors.items()}
     planned = plan(consent, ask.datasets, offers, first, last) if consent else None
     _check_required(ask, planned)
-    if ask.subject.persons and consent is not None:
-        refused: dict[str, Json] = {
-            "code": ConsentOutOfScope.code,
-            "purpose": ask.purpose,
-            "items": len(ask.subject.persons),
-        }
-        await evidence.submit(RecordEvent("permit.refused", lender, consent.id, uscc, refused))
-        raise ConsentOutOfScope(at="subject.persons")
     profile_id = "p" + secrets.token_hex(15)
     permit = await evidence.submit(
         OpenPermit(
@@ -127,6 +119,8 @@ async def request_profile(
             items=tuple(PermitItem(i.platform, i.dataset, i.fields) for i in planned.items) if planned else (),
             first=first,
             last=last,
+            # No platform can be asked about a person yet, so ``items`` has none for them and the decision is a refusal.
+            persons=tuple((person.role, person.ref) for person in ask.subject.persons),
         )
     )
     if permit.replay is not None:
