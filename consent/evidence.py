@@ -3,12 +3,11 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, select
@@ -30,7 +29,7 @@ from consent.permits import Permit, Sweep
 from consent.profiles import Issued
 from consent.reads import LogEntry, LogSource, StoredProfile
 from consent.requests import ExpireRequests, StoredRequest
-from consent.storage import READERS, Database
+from consent.storage import Store, open_store
 from consent.tables import subject_keys
 from consent.uses import Use, uses_of
 from consent.vault import RetentionClass, Vault
@@ -53,15 +52,12 @@ def _utc_now() -> datetime:
 class Evidence:
     """Made by ``open_evidence``. Every coroutine raises StorageUnavailable when the storage fails."""
 
-    def __init__(
-        self, database: Database, ledger: Ledger, vault: Vault, journal: Journal, clock: Callable[[], datetime]
-    ):
+    def __init__(self, database: Store, ledger: Ledger, vault: Vault, journal: Journal, clock: Callable[[], datetime]):
         self._database = database
         self._ledger = ledger
         self._vault = vault
         self._journal = journal
         self._clock = clock
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="evidence")
         self._leases = Leases(self._standing, clock)
 
     @property
@@ -97,7 +93,7 @@ class Evidence:
         return self._leases.guard(permit)
 
     async def consent(self, consent_id: str) -> Consent | None:
-        return self._point(reads.consent, consent_id)
+        return await self._point(reads.consent, consent_id)
 
     async def consents_of(self, lender: str | None) -> list[Consent]:
         """All consents given to a lender (None: to any), oldest first."""
@@ -177,31 +173,32 @@ class Evidence:
         return await self._read(audit, self._vault)
 
     def log_source(self, head: SignedHead | None = None) -> LogSource:
-        """The log for consent.log.tiles.export, up to this head or the newest; reads the file in the calling thread."""
-        if head is None:
-            with self._database.readers.connect() as connection:
-                head = signed_head(connection)
-        return LogSource(self._database.readers, head.note, [self.vkey, *head.lines])
+        """The log for consent.log.tiles.export, up to this head or the newest; its reads block the calling thread."""
+        head = head or self._database.read(signed_head)
+        return LogSource(self._database.read, head.note, [self.vkey, *head.lines])
 
-    def _standing(self, consent_id: str) -> str | None:
-        return self._point(reads.consent_standing, consent_id)
+    async def _standing(self, consent_id: str) -> str | None:
+        return await self._point(reads.consent_standing, consent_id)
 
-    def _point(self, read: Callable[[sqlite3.Connection, str, Vault, datetime], R], consent_id: str) -> R:
-        # In the event loop's own thread: a hop to another one would let a lease lapse while its answer waits here.
+    async def _point(self, read: Callable[[Sequence[Any] | None, Vault, datetime], R], consent_id: str) -> R:
         try:
-            return read(self._database.points, consent_id, self._vault, self._clock())
-        except (sqlite3.Error, OSError):
+            row = await self._database.point(reads.POINT, **{"id": consent_id, "class": RetentionClass.EVIDENCE.value})
+        except (SQLAlchemyError, OSError):
             raise StorageUnavailable(retry_after=5) from None
+        return read(row, self._vault, self._clock())
+
+    async def read(self, read: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What a caller reads of tables of its own, all of one moment."""
+        return await self._read(read, *args, **kwargs)
 
     async def _read(self, read: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         def run() -> R:
             try:
-                with self._database.readers.begin() as connection:
-                    return read(connection, *args, **kwargs)
+                return self._database.transact(read, *args, **kwargs)
             except (SQLAlchemyError, OSError):
                 raise StorageUnavailable(retry_after=5) from None
 
-        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+        return await asyncio.get_running_loop().run_in_executor(self._database.reading, run)
 
     async def _sweep(self) -> None:
         while True:
@@ -223,10 +220,9 @@ class Evidence:
             with suppress(asyncio.CancelledError):
                 await sweeping
             await self._journal.close()
-            self._readers.shutdown()
 
 
-def _prepare(database: Database, ledger: Ledger, vault: Vault) -> None:
+def _prepare(database: Store, ledger: Ledger, vault: Vault) -> None:
     """Make what is missing and try the key-encryption key. Raises KeysUnavailable or StorageUnavailable."""
     try:
         database.create()
@@ -244,7 +240,7 @@ def _prepare(database: Database, ledger: Ledger, vault: Vault) -> None:
 
 @asynccontextmanager
 async def open_evidence(
-    path: Path,
+    place: Path | str,
     *,
     kek: bytes,
     pseudonym_key: bytes,
@@ -252,24 +248,26 @@ async def open_evidence(
     origin: str,
     other_log_keys: Callable[[], Sequence[Ed25519PrivateKey]] = tuple,
     permit_seconds: float = 900,
-    clock: Callable[[], datetime] = _utc_now,
+    clock: Callable[[], datetime] | None = None,
 ) -> AsyncIterator[Evidence]:
-    """Open (or create) the evidence in one SQLite file, and sweep orphaned permits while it is open.
+    """Open (or create) the evidence in one SQLite file, or open it in the PostgreSQL database at a URL, and sweep
+    orphaned permits while it is open.
 
     ``kek`` and ``pseudonym_key`` are 32 bytes; ``origin`` names the log for good. ``permit_seconds`` is how long a
     permit lasts; ``other_log_keys`` is asked where the stored head is signed by another key than ``log_key``, for
-    another process may have changed it; ``clock`` gives the time of everything durable (on SQLite the database has no
-    clock of its own).
+    another process may have changed it. ``clock`` gives the time of everything; without it that of what is durable is
+    the database's, so that all processes have one (SQLite has none and takes the machine's), and the machine's for the
+    rest.
     Raises KeysUnavailable under another key-encryption key, LogBroken where the stored head does not hold together or
     is of another origin or key, and StorageUnavailable.
     """
-    database, ledger, vault = Database(path), Ledger(origin, log_key, other_log_keys), Vault(kek, pseudonym_key)
+    database, ledger, vault = open_store(place), Ledger(origin, log_key, other_log_keys), Vault(kek, pseudonym_key)
     new_batch = partial(Batch, vault=vault, permit_validity=timedelta(seconds=permit_seconds))
     try:
-        await asyncio.to_thread(_prepare, database, ledger, vault)
+        await asyncio.get_running_loop().run_in_executor(database.writing, _prepare, database, ledger, vault)
         journal = Journal(database, ledger, new_batch, clock)
         await journal.open()
-        async with Evidence(database, ledger, vault, journal, clock)._running() as evidence:
+        async with Evidence(database, ledger, vault, journal, clock or _utc_now)._running() as evidence:
             yield evidence
     finally:
-        database.dispose()
+        await database.close()

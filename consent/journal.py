@@ -1,20 +1,20 @@
 """The one durable writer: group commit without a timer.
 
 Callers hand in commands; the writer waits for the first, lets the event loop turn once, takes what has come (at most
-256), runs it in one transaction in its own thread, and answers after the commit. Alone a command waits for nobody;
-under load the batches form by themselves while the commit before them runs.
+256), runs it in one transaction where the database is written, and answers after the commit. Alone a command waits for
+nobody; under load the batches form by themselves while the commit before them runs.
 
-When the storage fails (locked too long, full, I/O error, file gone) nothing more is acknowledged until the file has
-been opened again, its head holds together and continues the last one we know, and a real write has gone through.
+When the storage fails (locked too long, full, I/O error, gone) nothing more is acknowledged until it has
+been opened again, its head holds together and continues the last one we know, and a real write has gone through. A
+commit whose reply was lost is looked up in the log then, so that its callers hear what became of it.
 """
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, update
@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from consent.batch import After, Batch, Command, Refusal
 from consent.ledger import Head, Ledger, Page
-from consent.storage import Database, storage_failed
+from consent.storage import Store, storage_failed
 from consent.tables import log_head
 from schemas.errors import LogBroken, Overloaded, ShuttingDown, StorageUnavailable
 
@@ -31,6 +31,8 @@ R = TypeVar("R")
 BATCH = 256
 QUEUE = 16384
 HEAL_SECONDS = 1.0
+SETTLE_TRIES = 5
+"""How often the storage is tried for the outcome of a failed commit before its callers are told that it failed."""
 
 NewBatch = Callable[[Connection, Page, datetime, float], Batch]
 _Waiting = tuple[Command[Any], asyncio.Future[Any]]
@@ -39,10 +41,10 @@ _Waiting = tuple[Command[Any], asyncio.Future[Any]]
 class Journal:
     def __init__(
         self,
-        database: Database,
+        database: Store,
         ledger: Ledger,
         new_batch: NewBatch,
-        clock: Callable[[], datetime],
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -51,7 +53,7 @@ class Journal:
         self._queue: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._closing = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._thread = database.writing
         self._connection: Connection | None = None
         self._head: Head | None = None
         self._broken: LogBroken | None = None
@@ -73,7 +75,6 @@ class Journal:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._reopen)
         if self._connection is None:
-            self._thread.shutdown()
             raise self._unavailable()
         self._task = asyncio.create_task(self._write(), name="journal")
 
@@ -99,7 +100,6 @@ class Journal:
         if self._task is not None:
             await self._task
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
-        self._thread.shutdown()
 
     async def _write(self) -> None:
         loop = asyncio.get_running_loop()
@@ -141,7 +141,7 @@ class Journal:
                 taken.append(waiting)
         return taken
 
-    # --- in the writer thread ---------------------------------------------------------------------------
+    # --- where the database is written ------------------------------------------------------------------
 
     def _run(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """One result or exception per command."""
@@ -171,20 +171,53 @@ class Journal:
 
     def _transact(self, connection: Connection, commands: Sequence[Command[Any]]) -> list[Any]:
         began = time.monotonic()
-        self._database.check_file()
-        with connection.begin():
-            batch = self._new_batch(connection, self._ledger.open(connection), self._clock(), began)
-            for command in commands:
-                command.needs(batch)
-            batch.load()
-            decisions = [command.decide(batch) for command in commands]
-            head, growth = batch.write()
+        self._database.check_place()
+        grown: Head | None = None
+        try:
+            with connection.begin():
+                page = self._ledger.open(connection)
+                batch = self._new_batch(connection, page, self._now(connection), began)
+                for command in commands:
+                    command.needs(batch)
+                batch.load()
+                decisions = [command.decide(batch) for command in commands]
+                head, growth = batch.write()
+                grown = head if head.size > page.size else None
+        except Exception as error:
+            # Nothing but the commit comes after the last line: it may have taken place all the same.
+            if grown is None or not storage_failed(error) or not self._committed(grown):
+                raise
         self._ledger.remember(growth.range)
         self._head = head
         return [
             d.make(head, growth) if isinstance(d, After) else d.error if isinstance(d, Refusal) else d
             for d in decisions
         ]
+
+    def _now(self, connection: Connection) -> datetime:
+        """One time for the whole batch, from after the lock: the database's own, where it has a clock."""
+        if self._clock is not None:
+            return self._clock()
+        return self._database.now(connection) or datetime.now(UTC)
+
+    def _committed(self, head: Head) -> bool:
+        """Whether the log has come to ``head``, although the commit failed: entries and rows stand or fall together.
+
+        Looked at under the lock that every writing transaction holds, so no commit of ours is still on its way. False
+        also where that could not be found out in time: then it stays unknown to whoever asked.
+        """
+        self._disconnect()
+        for _ in range(SETTLE_TRIES):
+            self._reopen()
+            if self._broken:
+                return False
+            if self._connection is not None:
+                break
+            time.sleep(HEAL_SECONDS)
+        else:
+            return False
+        with self._connection.begin():
+            return self._ledger.has(self._connection, head)
 
     def _reopen(self) -> None:
         if self._broken:

@@ -4,12 +4,15 @@ A good check grants a lease of at most 200 ms on the monotonic clock, counted fr
 start inside it. A revocation is acknowledged after its commit plus one lease, so no process can start a call after the
 acknowledgement (PIPL 15: withdrawal takes effect).
 
-The read is a plain call, a point read of some tens of microseconds that the event loop makes itself: between it and
-the send nothing else runs, so a busy loop makes a lease lapse more often but never keeps a good consent from sending.
+On SQLite the read does not give way, a point read of some tens of microseconds that the event loop makes itself:
+between it and the send nothing else runs, so a busy loop makes a lease lapse more often but never keeps a good consent
+from sending. On PostgreSQL the loop waits for the answer; one that it comes to too late to be a lease is asked for
+again, and after that nothing is sent: a loop that lags by a lease is too busy to promise anything.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from weakref import WeakValueDictionary
 
@@ -19,7 +22,7 @@ from schemas.errors import CONSENT_ERRORS, ConsentExpired, StorageUnavailable
 LEASE_SECONDS = 0.2
 _TRIES = 3
 
-ReadStanding = Callable[[str], str | None]
+ReadStanding = Callable[[str], Awaitable[str | None]]
 """What stops a consent now, by its refusal code, or None: consent.policy.standing on the stored row."""
 
 
@@ -32,6 +35,7 @@ class Lease:
         self._monotonic = monotonic
         self._until = float("-inf")
         self._since = float("-inf")
+        self._asking = asyncio.Lock()
 
     def grant(self, checked_at: float) -> None:
         """A check that began at ``checked_at`` was good. One that began before the last drop counts for nothing."""
@@ -41,17 +45,21 @@ class Lease:
     def drop(self) -> None:
         self._since, self._until = self._monotonic(), float("-inf")
 
-    def check(self) -> None:
+    async def check(self) -> None:
         """Return inside a lease. Raises the ConsentError of what stops the consent, or StorageUnavailable."""
-        tries = 0
-        while (now := self._monotonic()) >= self._until:
-            if tries == _TRIES:
-                # Reads that take longer than a lease prove nothing about now.
-                raise StorageUnavailable(retry_after=1)
-            tries += 1
-            if code := self._read(self._consent_id):
-                raise CONSENT_ERRORS[code]
-            self.grant(now)
+        if self._monotonic() < self._until:
+            return
+        # One asks for all that wait; what it found may be enough for the next.
+        async with self._asking:
+            tries = 0
+            while (now := self._monotonic()) >= self._until:
+                if tries == _TRIES:
+                    # Reads that take longer than a lease prove nothing about now.
+                    raise StorageUnavailable(retry_after=1)
+                tries += 1
+                if code := await self._read(self._consent_id):
+                    raise CONSENT_ERRORS[code]
+                self.grant(now)
 
 
 class PermitGuard:
@@ -66,7 +74,7 @@ class PermitGuard:
         """Return when a send may start now; raise ConsentError when it may not."""
         if self._clock() >= self._valid_until:
             raise ConsentExpired(what="permit")
-        self._lease.check()
+        await self._lease.check()
 
     async def may_keep(self) -> None:
         """Return when an answer that arrived now may be kept; raise ConsentError when it may not."""

@@ -159,9 +159,13 @@ class Ledger:
         last = connection.scalar(select(func.max(log_entries.c.position)))
         if row.size != (0 if last is None else last + 1):
             raise LogBroken(at="entries", size=row.size)
-        if known is not None and (row.size < known.size or root_at(connection, known.size) != known.root):
+        if known is not None and not self.has(connection, known):
             raise LogBroken(at="head", known=known.size, size=row.size)
         return Head(row.size, row.root, row.checkpoint)
+
+    def has(self, connection: Connection, head: Head) -> bool:
+        """Whether the stored log has come to ``head``, or went on from it."""
+        return _head_row(connection).size >= head.size and root_at(connection, head.size) == head.root
 
     def _opened(self, note: str) -> Checkpoint:
         try:
@@ -210,6 +214,11 @@ class Page:
     @property
     def origin(self) -> str:
         return self._ledger.origin
+
+    @property
+    def size(self) -> int:
+        """Of the committed log, without what this transaction appends."""
+        return self._tree.size
 
     def rotation(self, new_key: Ed25519PrivateKey) -> Rotation | None:
         """The key change that the next entry would state; None where this transaction states one already."""

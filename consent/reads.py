@@ -2,16 +2,16 @@
 
 import base64
 import re
-import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy import Connection, and_, bindparam, select
 
 from consent.consents import consent_of
-from consent.keys import KeySet, point_key
+from consent.keys import KeySet
 from consent.ledger import hash_at, nodes, read_head
 from consent.log.merkle import ProofError, consistency_proof, inclusion_proof
 from consent.log.rotation import EVENT as ROTATED
@@ -20,10 +20,10 @@ from consent.policy import shown_state, standing
 from consent.profiles import Issued, profile_entry
 from consent.rows import CONSENT_ROWS, ConsentRow
 from consent.sealing import reason_of
-from consent.tables import consent_status, consents, log_entries, profiles, sealed
-from consent.vault import RetentionClass, Sealed, Vault
+from consent.tables import consent_status, consents, log_entries, profiles, sealed, subject_keys
+from consent.vault import RetentionClass, Sealed, SubjectKey, Vault
 from schemas.consent import Consent, ConsentState, StatusChange
-from schemas.errors import InvalidRequest
+from schemas.errors import InvalidRequest, KeysUnavailable
 
 PAGE = 4096
 
@@ -47,8 +47,18 @@ class LogEntry:
     entry: bytes
 
 
-# Asked of the driver itself, in the event loop: a hop to a thread and Core cost ten times what the read does.
-_CONSENT = "SELECT id, subject, document, registered_at, state, version, uses FROM consents WHERE id = ?"
+POINT = (
+    CONSENT_ROWS.add_columns(subject_keys.c.version, subject_keys.c.epoch, subject_keys.c.wrapped)
+    .join_from(
+        consents,
+        subject_keys,
+        and_(subject_keys.c.subject == consents.c.subject, subject_keys.c["class"] == bindparam("class")),
+        isouter=True,
+    )
+    .where(consents.c.id == bindparam("id"))
+    .order_by(subject_keys.c.version.desc())
+)
+"""A consent and its subject's newest key of ``class``, for Store.point: no more is asked before a call is sent."""
 _HISTORY = (
     select(consent_status, consents.c.subject)
     .join_from(consent_status, consents)
@@ -79,17 +89,30 @@ def _shown(held: ConsentRow, now: datetime) -> Consent:
     return consent_of(held, shown_state(held.terms, held.state, held.uses, now))
 
 
-def _point(connection: sqlite3.Connection, consent_id: str, vault: Vault) -> ConsentRow | None:
-    row = connection.execute(_CONSENT, (consent_id,)).fetchone()
+def _held(row: Sequence[Any], vault: Vault) -> ConsentRow:
+    subject, stored = row[1], row[-3:]
+
+    def key() -> SubjectKey:
+        if (cached := vault.cached(subject)) is not None:
+            return cached[RetentionClass.EVIDENCE]
+        if stored[0] is None:
+            raise KeysUnavailable(what="subject key")
+        return vault.unwrap(subject, RetentionClass.EVIDENCE, *stored)
+
+    return ConsentRow.read(row, vault, key)
+
+
+def consent(row: Sequence[Any] | None, vault: Vault, now: datetime) -> Consent | None:
+    """What a row of ``POINT`` holds. Raises KeysUnavailable."""
+    return None if row is None else _shown(_held(row, vault), now)
+
+
+def consent_standing(row: Sequence[Any] | None, vault: Vault, now: datetime) -> str | None:
+    """The refusal code of what stops the consent in a row of ``POINT`` now, or None. Raises KeysUnavailable."""
     if row is None:
-        return None
-    return ConsentRow.read(row, vault, partial(point_key, connection, vault, row[1], RetentionClass.EVIDENCE))
-
-
-def consent(connection: sqlite3.Connection, consent_id: str, vault: Vault, now: datetime) -> Consent | None:
-    """Raises KeysUnavailable."""
-    held = _point(connection, consent_id, vault)
-    return None if held is None else _shown(held, now)
+        return "consent_missing"
+    held = _held(row, vault)
+    return standing(held.terms, held.state, now)
 
 
 def consents_of(connection: Connection, lender: str | None, vault: Vault, now: datetime) -> list[Consent]:
@@ -115,12 +138,6 @@ def consent_history(connection: Connection, consent_id: str, vault: Vault) -> li
         StatusChange(state=ConsentState(row.state), at=row.at, actor=row.actor, reason=reason_of(keys, row))
         for row in rows
     ]
-
-
-def consent_standing(connection: sqlite3.Connection, consent_id: str, vault: Vault, now: datetime) -> str | None:
-    """The refusal code of what stops the consent now, or None. Raises KeysUnavailable."""
-    held = _point(connection, consent_id, vault)
-    return "consent_missing" if held is None else standing(held.terms, held.state, now)
 
 
 def profile(connection: Connection, profile_id: str, vault: Vault) -> StoredProfile | None:
@@ -200,11 +217,23 @@ def tile(connection: Connection, path: str) -> bytes | None:
     return b"".join(nodes(connection, level, number * WIDTH, number * WIDTH + width))
 
 
+def _entry_bytes(connection: Connection, start: int, stop: int) -> list[bytes]:
+    return [e.entry for e in entries(connection, start, stop)]
+
+
+def _leaves(connection: Connection, start: int, stop: int) -> list[bytes]:
+    return nodes(connection, 0, start, stop)
+
+
+ReadPage = Callable[[Callable[[Connection, int, int], list[bytes]], int, int], list[bytes]]
+"""Store.read."""
+
+
 class LogSource:
     """The log for consent.log.tiles.export: everything up to a head. ``vkeys`` signed it, in the order of its lines."""
 
-    def __init__(self, readers: Engine, checkpoint: str, vkeys: Iterable[str]) -> None:
-        self._readers = readers
+    def __init__(self, read: ReadPage, checkpoint: str, vkeys: Iterable[str]) -> None:
+        self._read = read
         self._checkpoint = checkpoint
         self._vkeys = tuple(vkeys)
 
@@ -217,12 +246,8 @@ class LogSource:
     def entries(self, start: int, stop: int) -> Iterator[bytes]:
         for first in range(start, stop, PAGE):
             # Given back before anything is handed out: whoever asks may stop in the middle.
-            with self._readers.connect() as connection:
-                page = entries(connection, first, min(first + PAGE, stop))
-            yield from (e.entry for e in page)
+            yield from self._read(_entry_bytes, first, min(first + PAGE, stop))
 
     def leaf_hashes(self, start: int, stop: int) -> Iterator[bytes]:
         for first in range(start, stop, PAGE):
-            with self._readers.connect() as connection:
-                page = nodes(connection, 0, first, min(first + PAGE, stop))
-            yield from page
+            yield from self._read(_leaves, first, min(first + PAGE, stop))

@@ -1,36 +1,49 @@
-"""The SQLite file: one writing connection, a pool of reading ones, and what counts as the storage failing.
+"""Statements that go straight to the driver, the SQLite file, and what counts as the storage failing.
 
-WAL with ``synchronous=FULL`` makes a commit durable before it returns (https://www.sqlite.org/pragma.html);
-``BEGIN IMMEDIATE`` takes the write lock before anything is read, so a decision is never made on a stale row.
+All that reads and writes is plain SQLAlchemy Core on a connection, the same for SQLite and PostgreSQL
+(consent/storage_postgres.py); what differs is how a constant statement reaches the driver, and where such code runs.
+
+The file has one writing connection and a pool of reading ones. WAL with ``synchronous=FULL`` makes a commit durable
+before it returns (https://www.sqlite.org/pragma.html); ``BEGIN IMMEDIATE`` takes the write lock before anything is
+read, so a decision is never made on a stale row.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from urllib.parse import quote
 
 import orjson
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Connection,
     Engine,
     Insert,
     Select,
+    String,
     Update,
     bindparam,
     create_engine,
     event,
-    func,
-    select,
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DatabaseError, DBAPIError, InternalError, OperationalError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
+from consent import storage_postgres
 from consent.tables import metadata
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 BUSY_SECONDS = 5.0
 POINT_SECONDS = 0.1
@@ -52,31 +65,38 @@ def execute_many(connection: Connection, statement: Insert | Update, rows: Seque
 
     Compiled once and handed to the driver as it is: Core's own work costs more per row than SQLite's.
     """
-    if rows:
-        sql, names = _compiled(statement)
-        values = itemgetter(*names)
-        try:
-            _driver(connection).executemany(sql, [values(row) for row in rows])
-        except sqlite3.Error as error:
-            raise _translated(error) from None
-
-
-def fetch(connection: Connection, statement: Select[Any], **values: object) -> list[tuple[Any, ...]]:
-    """All rows of a module's constant select, handed to the driver in the same way."""
+    if not rows:
+        return
+    driver = _driver(connection)
+    if not isinstance(driver, sqlite3.Connection):
+        storage_postgres.execute_many(driver, statement, rows)
+        return
     sql, names = _compiled(statement)
+    values = itemgetter(*names)
     try:
-        return _driver(connection).execute(sql, [values[name] for name in names]).fetchall()
+        driver.executemany(sql, [values(row) for row in rows])
     except sqlite3.Error as error:
         raise _translated(error) from None
 
 
-def _driver(connection: Connection) -> sqlite3.Connection:
+def fetch(connection: Connection, statement: Select[Any], **values: object) -> list[tuple[Any, ...]]:
+    """All rows of a module's constant select, handed to the driver in the same way."""
+    driver = _driver(connection)
+    if not isinstance(driver, sqlite3.Connection):
+        return storage_postgres.fetch(connection, driver, statement, values)
+    sql, names = _compiled(statement)
+    try:
+        found: list[tuple[Any, ...]] = driver.execute(sql, [values[name] for name in names]).fetchall()
+    except sqlite3.Error as error:
+        raise _translated(error) from None
+    return found
+
+
+def _driver(connection: Connection) -> Any:
     """The driver's own connection, inside the transaction that Core began or would begin now."""
     if not connection.in_transaction():
         connection.begin()
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - made by this module
-    return driver
+    return connection.connection.driver_connection
 
 
 def _translated(error: sqlite3.Error) -> BaseException:
@@ -84,9 +104,27 @@ def _translated(error: sqlite3.Error) -> BaseException:
     return DBAPIError.instance(None, None, error, sqlite3.Error, hide_parameters=True)
 
 
+class _Among(FunctionElement[bool]):
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(_Among, "sqlite")
+def _among_sqlite(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    column, values = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - a column and a parameter
+
+
+@compiles(_Among, "postgresql")
+def _among_postgresql(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    column, values = (compiler.process(clause, **options) for clause in element.clauses)
+    # As an array made once: only then is the column's index used for each value.
+    return f"{column} = ANY (ARRAY(SELECT json_array_elements_text(CAST({values} AS JSON))))"
+
+
 def among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """``column`` is one of the values that ``listed`` made of the parameter ``name``: one statement for any number."""
-    return column.in_(select(func.json_each(bindparam(name)).table_valued("value").c.value))
+    return _Among(column, bindparam(name, type_=String()))
 
 
 def listed(values: Iterable[str]) -> str:
@@ -104,8 +142,49 @@ def storage_failed(error: BaseException) -> bool:
     return isinstance(error, OSError)
 
 
+class Store(Protocol):
+    """What the journal and the readings need of a database: ``Database`` or ``storage_postgres.Database``.
+
+    ``writing`` and ``reading`` are where code that takes a connection may run; nothing else may touch one.
+    """
+
+    @property
+    def writing(self) -> Executor: ...
+
+    @property
+    def reading(self) -> Executor: ...
+
+    def create(self) -> None:
+        """Make what is missing, or see that nothing is. Runs in ``writing``."""
+
+    def connect(self) -> Connection:
+        """The writing connection. A transaction on it holds the log's lock from its beginning. Runs in ``writing``."""
+
+    def now(self, connection: Connection) -> datetime | None:
+        """The database's own clock, where it has one."""
+
+    def check_place(self) -> None:
+        """Raise StorageLost when what was connected to is no longer what stands at its place."""
+
+    def transact(self, read: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run ``read`` in one snapshot. Runs in ``reading``."""
+
+    def read(self, read: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The same from any other thread, which waits."""
+
+    async def point(self, statement: Select[Any], **values: object) -> Sequence[Any] | None:
+        """The one row of a constant select by key, as the last commit left it, or None."""
+
+    async def close(self) -> None:
+        """Let go of everything; ``writing`` and ``reading`` take no more."""
+
+
 class Database:
+    """The SQLite file at ``path``."""
+
     def __init__(self, path: Path) -> None:
+        self.writing = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self.reading = ThreadPoolExecutor(READERS, thread_name_prefix="evidence")
         self.path = path.absolute()
         self._writers = create_engine(
             "sqlite+pysqlite://", creator=self._write_connection, poolclass=NullPool, hide_parameters=True
@@ -126,9 +205,11 @@ class Database:
         self._readers_file: tuple[int, int] | None = None
         self._points_file: tuple[int, int] | None = None
 
-    def _connect(self, mode: str, busy: float = BUSY_SECONDS) -> sqlite3.Connection:
+    def _connect(self, mode: str, busy: float | None = None) -> sqlite3.Connection:
         uri = f"file:{quote(str(self.path))}?mode={mode}"
-        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy, check_same_thread=False)
+        return sqlite3.connect(
+            uri, uri=True, isolation_level=None, timeout=busy or BUSY_SECONDS, check_same_thread=False
+        )
 
     def _write_connection(self) -> sqlite3.Connection:
         # mode=rw: a file that went missing is a failure to be seen, never a fresh empty log.
@@ -161,6 +242,22 @@ class Database:
             self._readers_file = file
         return self._readers
 
+    def transact(self, read: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        with self.readers.begin() as connection:
+            return read(connection, *args, **kwargs)
+
+    read = transact
+
+    async def point(self, statement: Select[Any], **values: object) -> Sequence[Any] | None:
+        """In the event loop's own thread and without giving way: a hop to another one, and Core, cost ten times what
+        the read does, and would let a lease lapse while its answer waits."""
+        sql, names = _compiled(statement)
+        try:
+            row: Sequence[Any] | None = self.points.execute(sql, [values[name] for name in names]).fetchone()
+        except sqlite3.Error as error:
+            raise _translated(error) from None
+        return row
+
     @property
     def points(self) -> sqlite3.Connection:
         """For reads so short that they need no thread of their own. Each of them sees the last commit of the file that
@@ -177,8 +274,11 @@ class Database:
         self._file = self._at_path()
         return self._writers.connect()
 
-    def check_file(self) -> None:
-        """Raise StorageLost when the file was moved or replaced: SQLite would go on writing into the old one."""
+    def now(self, connection: Connection) -> datetime | None:  # noqa: ARG002 - SQLite has no clock of its own
+        return None
+
+    def check_place(self) -> None:
+        """SQLite would go on writing into a file that was moved or replaced."""
         if self._at_path() != self._file:
             raise StorageLost
 
@@ -187,7 +287,12 @@ class Database:
         stat = self.path.stat()
         return stat.st_dev, stat.st_ino
 
+    async def close(self) -> None:
+        self.dispose()
+
     def dispose(self) -> None:
+        self.writing.shutdown()
+        self.reading.shutdown()
         self._writers.dispose()
         self._readers.dispose()
         if self._points is not None:
@@ -200,3 +305,8 @@ def _begin_immediate(connection: Connection) -> None:
 
 def _begin_snapshot(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
+
+
+def open_store(place: Path | str) -> Store:
+    """The SQLite file at a path, or the PostgreSQL database at a URL."""
+    return Database(place) if isinstance(place, Path) else storage_postgres.Database(place)

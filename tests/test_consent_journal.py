@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
@@ -22,7 +23,7 @@ from consent.evidence import _prepare
 from consent.journal import Journal
 from consent.ledger import Head, Ledger, root_at
 from consent.log.merkle import Growth
-from consent.storage import Database
+from consent.storage import Database, Store, open_store
 from consent.vault import Vault
 from schemas.errors import LogBroken, Overloaded, ShuttingDown, StorageUnavailable
 from tests.consent_world import KEK, LENDER, LOG_KEY, ORIGIN, PSEUDONYM_KEY, Clock
@@ -61,15 +62,15 @@ class Size(Command[int]):
         return After(size)
 
 
-def parts(path: Path) -> tuple[Database, Ledger]:
-    database, ledger = Database(path), Ledger(ORIGIN, LOG_KEY)
-    _prepare(database, ledger, Vault(KEK, PSEUDONYM_KEY))
+def parts(place: Path | str) -> tuple[Store, Ledger]:
+    database, ledger = open_store(place), Ledger(ORIGIN, LOG_KEY)
+    database.writing.submit(partial(_prepare, database, ledger, Vault(KEK, PSEUDONYM_KEY))).result()
     return database, ledger
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[tuple[Journal, Database]]:
-    database, ledger = parts(path)
+async def opened(place: Path | str) -> AsyncIterator[tuple[Journal, Any]]:
+    database, ledger = parts(place)
     new_batch = partial(Batch, vault=Vault(KEK, PSEUDONYM_KEY), permit_validity=timedelta(minutes=15))
     journal = Journal(database, ledger, new_batch, Clock())
     try:
@@ -79,35 +80,38 @@ async def opened(path: Path) -> AsyncIterator[tuple[Journal, Database]]:
         finally:
             await journal.close()
     finally:
-        database.dispose()
+        await database.close()
 
 
-def stored(path: Path) -> list[str]:
+async def stored(place: Path | str) -> list[str]:
     """The ids in the log in order, after holding the head against the entries."""
-    database, ledger = parts(path)
+    database, ledger = parts(place)
+
+    def ids(connection: Connection) -> list[str]:
+        head = ledger.check(connection, None)
+        assert root_at(connection, head.size) == head.root
+        rows = connection.exec_driver_sql("SELECT position, id FROM log_entries ORDER BY position").all()
+        assert [position for position, _ in rows] == list(range(head.size))
+        return [id for _, id in rows]
+
     try:
-        with database.readers.begin() as connection:
-            head = ledger.check(connection, None)
-            assert root_at(connection, head.size) == head.root
-            rows = connection.exec_driver_sql("SELECT position, id FROM log_entries ORDER BY position").all()
+        return database.read(ids)
     finally:
-        database.dispose()
-    assert [position for position, _ in rows] == list(range(head.size))
-    return [id for _, id in rows]
+        await database.close()
 
 
-async def test_commands_handed_in_together_are_committed_together_in_order(tmp_path: Path) -> None:
-    async with opened(tmp_path / "j.db") as (journal, database):
+async def test_commands_handed_in_together_are_committed_together_in_order(place: Path | str) -> None:
+    async with opened(place) as (journal, database):
         commits: list[Connection] = []
         event.listen(database._writers, "commit", commits.append)
         assert await asyncio.gather(*(journal.submit(Note(f"n{n}")) for n in range(300))) == list(range(300))
         assert len(commits) == 2
         assert journal.head.size == 300
-    assert stored(tmp_path / "j.db") == [f"n{n}" for n in range(300)]
+    assert await stored(place) == [f"n{n}" for n in range(300)]
 
 
-async def test_a_batch_that_writes_nothing_signs_nothing(tmp_path: Path) -> None:
-    async with opened(tmp_path / "j.db") as (journal, _):
+async def test_a_batch_that_writes_nothing_signs_nothing(place: Path | str) -> None:
+    async with opened(place) as (journal, _):
         await journal.submit(Note("one"))
         before = journal.head
         assert await journal.submit(Size()) == 1
@@ -115,29 +119,29 @@ async def test_a_batch_that_writes_nothing_signs_nothing(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("error", [KeyError, RuntimeError])
-async def test_a_defect_hurts_only_its_own_command(tmp_path: Path, error: type[Exception]) -> None:
-    async with opened(tmp_path / "j.db") as (journal, _):
+async def test_a_defect_hurts_only_its_own_command(place: Path | str, error: type[Exception]) -> None:
+    async with opened(place) as (journal, _):
         commands: list[Command[int]] = [Note(f"n{n}") for n in range(40)]
         commands.insert(17, Fault(error))
         found = await asyncio.gather(*(journal.submit(c) for c in commands), return_exceptions=True)
         assert isinstance(found.pop(17), error)
         assert found == list(range(40))
         assert journal.writable
-    assert stored(tmp_path / "j.db") == [f"n{n}" for n in range(40)]
+    assert await stored(place) == [f"n{n}" for n in range(40)]
 
 
-async def test_a_row_that_the_database_refuses_hurts_only_its_own_command(tmp_path: Path) -> None:
-    async with opened(tmp_path / "j.db") as (journal, _):
+async def test_a_row_that_the_database_refuses_hurts_only_its_own_command(place: Path | str) -> None:
+    async with opened(place) as (journal, _):
         await journal.submit(Note("taken"))
         ids = ["a", "b", "taken", "c"]
         found = await asyncio.gather(*(journal.submit(Note(i)) for i in ids), return_exceptions=True)
         assert isinstance(found.pop(2), StorageUnavailable)
         assert found == [1, 2, 3]
-    assert stored(tmp_path / "j.db") == ["taken", "a", "b", "c"]
+    assert await stored(place) == ["taken", "a", "b", "c"]
 
 
-async def test_a_caller_that_left_before_its_turn_wrote_nothing(tmp_path: Path) -> None:
-    async with opened(tmp_path / "j.db") as (journal, _):
+async def test_a_caller_that_left_before_its_turn_wrote_nothing(place: Path | str) -> None:
+    async with opened(place) as (journal, _):
         task = asyncio.create_task(journal.submit(Note("gone")))
         await asyncio.sleep(0)
         task.cancel()
@@ -145,19 +149,19 @@ async def test_a_caller_that_left_before_its_turn_wrote_nothing(tmp_path: Path) 
         assert task.cancelled()
 
 
-async def test_a_caller_that_left_during_the_commit_disturbs_nobody(tmp_path: Path) -> None:
-    async with opened(tmp_path / "j.db") as (journal, database):
+async def test_a_caller_that_left_during_the_commit_disturbs_nobody(place: Path | str) -> None:
+    async with opened(place) as (journal, database):
         loop, began = asyncio.get_running_loop(), asyncio.Event()
         event.listen(database._writers, "commit", lambda _: loop.call_soon_threadsafe(began.set))
         left, stays = (asyncio.create_task(journal.submit(Note(i))) for i in ("left", "stays"))
         await began.wait()
         left.cancel()
         await stays
-    assert stored(tmp_path / "j.db") == ["left", "stays"]
+    assert await stored(place) == ["left", "stays"]
 
 
-async def test_closing_commits_what_was_handed_in_and_takes_no_more(tmp_path: Path) -> None:
-    async with opened(tmp_path / "j.db") as (journal, _):
+async def test_closing_commits_what_was_handed_in_and_takes_no_more(place: Path | str) -> None:
+    async with opened(place) as (journal, _):
         waiting = [asyncio.create_task(journal.submit(Note(f"n{n}"))) for n in range(5)]
         await asyncio.sleep(0)
     assert await asyncio.gather(*waiting) == [0, 1, 2, 3, 4]
@@ -173,14 +177,13 @@ async def test_a_full_queue_is_refused_at_once(tmp_path: Path, monkeypatch: pyte
         assert [type(f) for f in found[3:]] == [Overloaded, Overloaded]
 
 
-async def test_two_journals_on_one_file_share_one_dense_log(tmp_path: Path) -> None:
-    path = tmp_path / "j.db"
-    async with opened(path) as (one, _), opened(path) as (two, _):
+async def test_two_journals_on_one_file_share_one_dense_log(place: Path | str) -> None:
+    async with opened(place) as (one, _), opened(place) as (two, _):
         found = await asyncio.gather(
             *(journal.submit(Note(f"{name}{n}")) for n in range(150) for name, journal in (("a", one), ("b", two)))
         )
         assert sorted(found) == list(range(300))
-    assert sorted(stored(path)) == sorted(f"{name}{n}" for n in range(150) for name in "ab")
+    assert sorted(await stored(place)) == sorted(f"{name}{n}" for n in range(150) for name in "ab")
 
 
 async def heals(journal: Journal) -> None:
@@ -208,10 +211,10 @@ def no_space(_: Connection) -> None:
 
 @pytest.mark.parametrize("failure", [input_output_error, no_space])
 async def test_after_a_failed_commit_nothing_is_acknowledged_until_the_head_was_checked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Callable[[Connection], None]
+    place: Path | str, monkeypatch: pytest.MonkeyPatch, failure: Callable[[Connection], None]
 ) -> None:
     monkeypatch.setattr(journal_module, "HEAL_SECONDS", 0.01)
-    async with opened(tmp_path / "j.db") as (journal, database):
+    async with opened(place) as (journal, database):
         await journal.submit(Note("before"))
         event.listen(database._writers, "commit", failure)
         found = await asyncio.gather(*(journal.submit(Note(f"n{n}")) for n in range(5)), return_exceptions=True)
@@ -222,7 +225,42 @@ async def test_after_a_failed_commit_nothing_is_acknowledged_until_the_head_was_
         event.remove(database._writers, "commit", failure)
         await heals(journal)
         assert await journal.submit(Note("after")) == 1
-    assert stored(tmp_path / "j.db") == ["before", "after"]
+    assert await stored(place) == ["before", "after"]
+
+
+@pytest.mark.parametrize("took_place", [True, False])
+async def test_a_commit_whose_reply_was_lost_is_looked_up_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, took_place: bool
+) -> None:
+    async with opened(tmp_path / "j.db") as (journal, database):
+        dialect = database._writers.dialect
+        commit = dialect.do_commit
+
+        def once(connection: Any) -> None:
+            monkeypatch.setattr(dialect, "do_commit", commit)
+            (commit if took_place else dialect.do_rollback)(connection)
+            raise sqlite3.OperationalError("disk I/O error")
+
+        monkeypatch.setattr(dialect, "do_commit", once)
+        if took_place:
+            assert await asyncio.gather(*(journal.submit(Note(i)) for i in "ab")) == [0, 1]
+        else:
+            with pytest.raises(StorageUnavailable):
+                await journal.submit(Note("a"))
+            assert await journal.submit(Note("a")) == 0
+            assert await journal.submit(Note("b")) == 1
+        assert await journal.submit(Note("c")) == 2
+    assert await stored(tmp_path / "j.db") == ["a", "b", "c"]
+
+
+async def test_a_failed_commit_of_no_entry_is_never_taken_for_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path / "j.db") as (journal, database):
+        await journal.submit(Note("a"))
+        event.listen(database._writers, "commit", input_output_error)
+        with pytest.raises(StorageUnavailable):
+            await journal.submit(Size())
 
 
 async def test_a_full_disk_refuses_and_heals_without_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +276,7 @@ async def test_a_full_disk_refuses_and_heals_without_a_restart(tmp_path: Path, m
         return connection
 
     path = tmp_path / "j.db"
-    stored(path)
+    await stored(path)
     monkeypatch.setattr(Database, "_write_connection", small)
     async with opened(path) as (journal, _):
         found = [await outcome(journal, Note(f"{n:0200}")) for n in range(200)]
@@ -247,7 +285,7 @@ async def test_a_full_disk_refuses_and_heals_without_a_restart(tmp_path: Path, m
         full = False
         await journal.submit(Note("after"))
         assert journal.writable
-    assert len(stored(path)) == len(acknowledged) + 1
+    assert len(await stored(path)) == len(acknowledged) + 1
 
 
 async def test_a_lock_held_too_long_is_a_bounded_wait_then_a_refusal(
@@ -300,7 +338,7 @@ async def test_an_older_copy_of_the_file_is_never_signed_on(tmp_path: Path) -> N
             with pytest.raises(LogBroken):
                 await journal.submit(Note("three"))
         assert not journal.writable
-    assert stored(path) == ["one"]
+    assert await stored(path) == ["one"]
 
 
 async def test_a_log_found_broken_inside_a_batch_stops_the_writer(tmp_path: Path) -> None:
@@ -330,7 +368,7 @@ async def test_a_journal_does_not_open_on_a_broken_or_missing_log(tmp_path: Path
     shutil.rmtree(tmp_path)
     with pytest.raises(StorageUnavailable):
         await Journal(database, ledger, new_batch, Clock()).open()
-    database.dispose()
+    await database.close()
 
 
 async def test_a_defect_at_reopening_is_not_taken_for_a_storage_failure(
@@ -343,4 +381,4 @@ async def test_a_defect_at_reopening_is_not_taken_for_a_storage_failure(
     with pytest.raises(ZeroDivisionError):
         await journal.open()
     await journal.close()
-    database.dispose()
+    await database.close()

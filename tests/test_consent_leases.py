@@ -12,6 +12,7 @@ import pytest
 from consent.consents import ChangeConsent, GrantConsent
 from consent.leases import LEASE_SECONDS, Lease, Leases, PermitGuard
 from consent.permits import Permit
+from consent.storage import Database
 from schemas.consent import Consent, ConsentState
 from schemas.errors import ConsentError, ConsentExpired, ConsentRevoked, StorageUnavailable
 from tests.consent_world import LENDER, Clock, ask, grant, world
@@ -25,7 +26,7 @@ class Reads:
         self.count = 0
         self.code: str | None = None
 
-    def __call__(self, consent_id: str) -> str | None:
+    async def __call__(self, consent_id: str) -> str | None:
         self.count += 1
         return self.code
 
@@ -43,55 +44,55 @@ def lease() -> tuple[Lease, Reads, Time]:
     return Lease("c", reads, time), reads, time
 
 
-def test_a_good_check_lasts_200_ms_and_costs_one_read() -> None:
+async def test_a_good_check_lasts_200_ms_and_costs_one_read() -> None:
     held, reads, time = lease()
     for _ in range(5):
-        held.check()
+        await held.check()
     assert reads.count == 1
     time.now += LEASE_SECONDS - 0.001
-    held.check()
+    await held.check()
     assert reads.count == 1
     time.now += 0.001
-    held.check()
+    await held.check()
     assert reads.count == 2
 
 
-def test_a_bad_consent_is_its_own_error_each_time() -> None:
+async def test_a_bad_consent_is_its_own_error_each_time() -> None:
     held, reads, _ = lease()
     reads.code = "consent_revoked"
     for _ in range(3):
         with pytest.raises(ConsentRevoked):
-            held.check()
+            await held.check()
 
 
-def test_the_lease_counts_from_before_the_read() -> None:
+async def test_the_lease_counts_from_before_the_read() -> None:
     time, count = Time(), 0
 
-    def takes_150_ms(_: str) -> str | None:
+    async def takes_150_ms(_: str) -> str | None:
         nonlocal count
         count += 1
         time.now += 0.15
         return None
 
     held = Lease("c", takes_150_ms, time)
-    held.check()
+    await held.check()
     time.now += 0.06
-    held.check()
+    await held.check()
     assert count == 2
 
 
-def test_reads_slower_than_a_lease_prove_nothing() -> None:
+async def test_reads_slower_than_a_lease_prove_nothing() -> None:
     time = Time()
 
-    def slow(_: str) -> str | None:
+    async def slow(_: str) -> str | None:
         time.now += LEASE_SECONDS
         return None
 
     with pytest.raises(StorageUnavailable):
-        Lease("c", slow, time).check()
+        await Lease("c", slow, time).check()
 
 
-def test_a_drop_ends_the_lease_and_a_check_begun_before_it_grants_none() -> None:
+async def test_a_drop_ends_the_lease_and_a_check_begun_before_it_grants_none() -> None:
     held, reads, time = lease()
     held.grant(time.now)
     time.now += 0.01
@@ -99,7 +100,7 @@ def test_a_drop_ends_the_lease_and_a_check_begun_before_it_grants_none() -> None
     held.grant(time.now - 0.005)
     reads.code = "consent_revoked"
     with pytest.raises(ConsentRevoked):
-        held.check()
+        await held.check()
 
 
 async def test_a_loop_that_lags_by_more_than_a_lease_still_starts_good_calls_and_never_a_revoked_one() -> None:
@@ -187,7 +188,7 @@ class Race:
         if self.revoked_at is None and self.random.random() < 0.1:
             self.revoked_at = self.time.now
 
-    def _read(self, _: str) -> str | None:
+    async def _read(self, _: str) -> str | None:
         self._pass()
         seen = "consent_revoked" if self.revoked_at is not None else None
         self._pass()
@@ -261,6 +262,7 @@ async def test_where_the_consent_cannot_be_read_no_send_starts(tmp_path: Path) -
         consent = await evidence.submit(GrantConsent(grant(), LENDER))
         guard = evidence.guard(await evidence.submit(ask("p", consent.id)))
         evidence._leases.drop(consent.id)
+        assert isinstance(evidence._database, Database)
         evidence._database.points.close()
         with pytest.raises(StorageUnavailable):
             await guard.may_send()

@@ -1,0 +1,203 @@
+"""The PostgreSQL database: where code written for a plain connection runs, and what differs in its statements.
+
+SQLAlchemy's asyncio engine lets synchronous Core run inside a greenlet of an event loop, so the very same functions
+serve both databases. Two threads with an event loop each do that here, one writes and one reads; the gateway's own
+loop only makes point reads.
+
+READ COMMITTED, and every writing transaction begins by locking the head row of the log: whatever is read after that is
+what the process before it committed, so uses are counted exactly and the log has one head, with any number of
+processes (https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED).
+"""
+
+import asyncio
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from datetime import datetime
+from functools import lru_cache
+from operator import itemgetter
+from threading import Thread
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Insert, Select, Update, event
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+from sqlalchemy.util import await_only, greenlet_spawn
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+READERS = 4
+POINTS = 4
+POINT_SECONDS = 1.0
+"""How long a point read may take; one that takes longer than a lease proves nothing anyway."""
+COMMAND_SECONDS = 10.0
+"""How long any statement may take before the connection is given up as lost."""
+# On the server's side: a process that hangs with the head locked is thrown out before the others give up waiting.
+_SERVER = {
+    "application_name": "xinqiao",
+    "lock_timeout": "8000",
+    "idle_in_transaction_session_timeout": "5000",
+    "timezone": "UTC",
+}
+_OPENING = 0x78696E71
+"""The advisory lock of whoever makes what is missing in an empty database."""
+
+
+class LoopThread(Executor):
+    """Runs synchronous code in greenlets of an event loop, where it may wait for asyncpg."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        return asyncio.run_coroutine_threadsafe(greenlet_spawn(lambda: fn(*args, **kwargs)), self._loop)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - Executor's own
+        """Whatever was handed in before has to be done by then."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+
+@lru_cache
+def _compiled(statement: Insert | Update | Select[Any]) -> tuple[str, tuple[str, ...]]:
+    compiled = statement.compile(dialect=PGDialect_asyncpg())  # type: ignore[no-untyped-call]
+    return str(compiled), tuple(compiled.positiontup or ())
+
+
+def execute_many(driver: Any, statement: Insert | Update, rows: Sequence[Mapping[str, Any]]) -> None:
+    """As ``storage.execute_many``, on asyncpg's connection; ``rows`` is not empty."""
+    sql, names = _compiled(statement)
+    values = itemgetter(*names)
+    try:
+        await_only(driver.executemany(sql, [values(row) for row in rows]))
+    except Exception as error:
+        raise _translated(error) from None
+
+
+def fetch(
+    connection: Connection, driver: Any, statement: Select[Any], values: Mapping[str, object]
+) -> list[tuple[Any, ...]]:
+    """As ``storage.fetch``."""
+    if not driver.is_in_transaction():
+        # Core begins a transaction with its own first statement only.
+        return [tuple(row) for row in connection.execute(statement, values)]
+    sql, names = _compiled(statement)
+    try:
+        return [tuple(row) for row in await_only(driver.fetch(sql, *(values[name] for name in names)))]
+    except Exception as error:
+        raise _translated(error) from None
+
+
+def _translated(error: BaseException) -> BaseException:
+    """One family of errors for both databases (``storage.storage_failed``): what a row or a value did wrong is not the
+    storage's failure, everything else is. Neither text nor values of a statement come along."""
+    state = getattr(error, "sqlstate", None) or ""
+    if state.startswith("23"):
+        kind: type[DBAPIError] = IntegrityError
+    elif state.startswith("22") or isinstance(error, ValueError):
+        kind = DataError
+    else:
+        kind = OperationalError
+    return kind(None, None, Exception(state or type(error).__name__), hide_parameters=True)
+
+
+def _translate(context: ExceptionContext) -> None:
+    original = context.original_exception
+    context.chained_exception = _translated(original.__cause__ or original)
+
+
+class Database:
+    """The database at ``url`` (postgresql://…, as libpq reads it)."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._asyncpg = importlib.import_module("asyncpg")
+        self.writing = LoopThread("journal")
+        self.reading = LoopThread("evidence")
+        self._writers = create_async_engine(
+            "postgresql+asyncpg://", async_creator=self._connect, poolclass=NullPool, hide_parameters=True
+        ).sync_engine
+        self._readers = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._connect,
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=READERS,
+            max_overflow=0,
+            pool_pre_ping=True,
+            isolation_level="REPEATABLE READ",
+            execution_options={"postgresql_readonly": True},
+            hide_parameters=True,
+        ).sync_engine
+        event.listen(self._writers, "begin", _begin_locked)
+        for engine in (self._writers, self._readers):
+            event.listen(engine, "handle_error", _translate)
+        self._points: Any = None
+
+    async def _connect(self) -> Any:
+        return await self._asyncpg.connect(
+            self._url, timeout=COMMAND_SECONDS, command_timeout=COMMAND_SECONDS, server_settings=_SERVER
+        )
+
+    def create(self) -> None:
+        """The tables are there already (the gateway's migrations); here is only the empty head to be made."""
+
+    def connect(self) -> Connection:
+        return self._writers.connect()
+
+    def now(self, connection: Connection) -> datetime | None:
+        moment: datetime | None = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+        return moment
+
+    def check_place(self) -> None:
+        """A connection that lasts is to the same server."""
+
+    def transact(self, read: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._readers.begin() as connection:
+            return read(connection, *args, **kwargs)
+
+    def read(self, read: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.reading.submit(lambda: self.transact(read, *args, **kwargs)).result()
+
+    async def point(self, statement: Select[Any], **values: object) -> Sequence[Any] | None:
+        sql, names = _compiled(statement)
+        try:
+            if self._points is None:
+                self._points = self._asyncpg.create_pool(
+                    self._url,
+                    min_size=0,
+                    max_size=POINTS,
+                    reset=_nothing,
+                    timeout=POINT_SECONDS,
+                    command_timeout=POINT_SECONDS,
+                    server_settings=_SERVER,
+                )
+            pool = await self._points
+            row: Sequence[Any] | None = await pool.fetchrow(sql, *(values[name] for name in names))
+        except Exception as error:
+            raise _translated(error) from None
+        return row
+
+    async def close(self) -> None:
+        if self._points is not None:
+            self._points.terminate()
+        await asyncio.wrap_future(self.reading.submit(self._readers.dispose))
+        self.writing.shutdown()
+        self.reading.shutdown()
+
+
+async def _nothing(_: Any) -> None:
+    """A point read leaves nothing behind on its connection."""
+
+
+def _begin_locked(connection: Connection) -> None:
+    if connection.exec_driver_sql("SELECT one FROM log_head FOR UPDATE").one_or_none() is None:
+        # An empty database: one process makes the head, the others wait and then find it.
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_OPENING})")
