@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any, TextIO
 
 import orjson
@@ -31,7 +32,7 @@ _SUSPECT = re.compile(
     re.IGNORECASE,
 )
 # Identifiers that this gateway made: random hex, in which a run of digits means nothing.
-_OURS = re.compile(r"[cpm][0-9a-f]{30}|(?=[0-9a-f]*[a-f])[0-9a-f]{16}")
+_OURS = re.compile(r"[cpmw][0-9a-f]{30}|(?=[0-9a-f]*[a-f])[0-9a-f]{16}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\u200b-\u200f\ufeff]")
 
 EventDict = MutableMapping[str, Any]
@@ -69,11 +70,26 @@ def configure_logging(stream: TextIO | None = None, level: int = logging.INFO) -
             _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        logger_factory=lambda *_: _Lines(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
     # Libraries log through the standard module; what they say may hold URLs or values, so only the fact is kept.
     logging.basicConfig(handlers=[_Foreign()], level=logging.WARNING, force=True)
+
+
+class _Lines:
+    """Each line in one write. One that cannot be written (a full disk behind standard error) is lost and fails no
+    request: what must not be lost is in the evidence log."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def info(self, line: str) -> None:
+        with suppress(OSError):
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    debug = warning = error = critical = info
 
 
 class _Foreign(logging.Handler):
@@ -102,6 +118,7 @@ class Metrics:
         self.drift = Counter(
             "xinqiao_schema_drift", "Unknown fields seen in replies", ["platform", "dataset"], registry=self.registry
         )
+        self.webhooks = Counter("xinqiao_webhooks", "Attempts to deliver", ["outcome"], registry=self.registry)
         self.log_writable = Gauge(
             "xinqiao_log_writable", "1 while the evidence log takes entries", registry=self.registry
         )

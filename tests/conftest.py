@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import structlog
 
+from tests.faults.nursery import Nursery
+from tests.faults.nursery import nursery as forking
 from tests.postgres_server import PostgresServer
 
 
@@ -45,3 +47,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
         return tmp_path / "evidence.db"
     url: str = request.getfixturevalue("postgres")
     return url
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Where gateway processes come from, for the tests that hurt them."""
+    with forking() as held:
+        yield held

@@ -5,6 +5,8 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,6 +161,17 @@ def test_a_level_keeps_what_is_below_it_out(lines: io.StringIO) -> None:
     structlog.get_logger().warning("request")
     structlog.get_logger().error("defect")
     assert [line["event"] for line in parsed(lines)] == ["defect"]
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_nothing_else() -> None:
+    with Path("/dev/full").open("w") as full:
+        configure_logging(full)
+        structlog.get_logger().info("request")
+        configure_logging(lines := io.StringIO())
+        structlog.get_logger().info("request")
+        with suppress(OSError):
+            full.close()
+    assert json.loads(lines.getvalue())["event"] == "request"
 
 
 def test_two_sets_of_metrics_fit_in_one_process() -> None:

@@ -13,12 +13,13 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from consent import storage
 from consent.storage import Database
 from gateway.cli.main import main
 
 
-def weaken() -> None:
-    """The mistake that the order of syscalls must show: commits that are not synced before they are acknowledged."""
+def unsynced() -> None:
+    """The mistake that the order of calls must show: commits that are not synced before they are acknowledged."""
     connect = Database._write_connection
 
     def weak(database: Database) -> sqlite3.Connection:
@@ -29,6 +30,14 @@ def weaken() -> None:
     Database._write_connection = weak  # type: ignore[method-assign, assignment]
 
 
+def folding() -> None:
+    """The write-ahead log is folded into the file at every commit, and not after 32 MiB."""
+    storage.CHECKPOINT_PAGES = 1
+
+
+AS = {"it is": lambda: None, "unsynced": unsynced, "folding": folding}
+
+
 def run(order: dict[str, Any]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ.update(order["environment"])
@@ -37,8 +46,7 @@ def run(order: dict[str, Any]) -> None:
     for old, new in ((nothing, 0), (said, 1), (said, 2)):
         os.dup2(old, new)
     os.closerange(3, 256)
-    if order["weak"]:
-        weaken()
+    AS[order["how"]]()
     if order["halted"]:
         os.kill(os.getpid(), signal.SIGSTOP)  # until somebody who wants to see the whole start lets it go on
     sys.argv = ["xinqiao", *order["arguments"]]

@@ -15,11 +15,11 @@ class Nursery:
     def __init__(self, orders: IO[bytes], answers: IO[bytes]) -> None:
         self._orders, self._answers = orders, answers
 
-    def start(self, environment: dict[str, str], said: Path, *, weak: bool = False, halted: bool = False) -> int:
-        """The pid of a new process that serves; it writes what it says to ``said``. ``weak``: commits that are not
-        synced; ``halted``: stopped before its first step, until SIGCONT."""
+    def start(self, environment: dict[str, str], said: Path, *, how: str = "it is", halted: bool = False) -> int:
+        """The pid of a new process that serves; it writes what it says to ``said``. ``how``: as in
+        ``tests.faults.forks.AS``; ``halted``: stopped before its first step, until SIGCONT."""
         arguments = ["serve", "--port", "0"]
-        order = {"environment": environment, "said": str(said), "arguments": arguments, "weak": weak, "halted": halted}
+        order = {"environment": environment, "said": str(said), "arguments": arguments, "how": how, "halted": halted}
         self._orders.write(json.dumps(order).encode() + b"\n")
         self._orders.flush()
         return int(self._answers.readline())

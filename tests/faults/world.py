@@ -33,6 +33,7 @@ from gateway.settings import Settings
 from tests.faults.nursery import Nursery
 
 XINQIAO = str(Path(sys.executable).parent / "xinqiao")
+UNTYPED = "not a problem document"
 PLATFORM, DATASET = "sh-hrss", "social_insurance"
 READY_SECONDS = 120
 """Generous, because a machine may be busy: only a gateway that never becomes ready is missed."""
@@ -79,9 +80,12 @@ class Gateway:
         """Its own log."""
         return [json.loads(line) for line in self.said.read_text("utf-8").splitlines() if line.startswith("{")]
 
-    async def end(self, number: int = signal.SIGKILL) -> None:
+    def signalled(self, number: int) -> None:
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
+
+    async def end(self, number: int = signal.SIGKILL) -> None:
+        self.signalled(number)
         async with asyncio.timeout(60):
             while self.alive:  # noqa: ASYNC110 - another process sets no event
                 await asyncio.sleep(0.005)
@@ -113,11 +117,11 @@ class Place:
             "XINQIAO_ALLOW_CONNECTORS": json.dumps([PLATFORM]),
         }
 
-    async def start(self, *, weak: bool = False) -> Gateway:
-        """A gateway that is ready. ``weak`` is a mistake on purpose: see ``tests.faults.nursery``."""
+    async def start(self, how: str = "it is") -> Gateway:
+        """A gateway that is ready; ``how`` as in ``tests.faults.forks.AS``."""
         started = time.monotonic()
         said = self._said()
-        gateway = Gateway(self._nursery.start(self.environment(), said, weak=weak), said)
+        gateway = Gateway(self._nursery.start(self.environment(), said, how=how), said)
         await self.wait_for(gateway)
         gateway.start_seconds = time.monotonic() - started
         return gateway
@@ -183,6 +187,8 @@ class Place:
             told.heads.append(profile["log"]["checkpoint"])
         except LenderError as error:
             told.refused[str(error.problem["code"])] += 1
+        except orjson.JSONDecodeError:
+            told.refused[UNTYPED] += 1
 
     async def load(self, gateway: Gateway, callers: int, until: asyncio.Event) -> Acknowledged:
         """Rounds by ``callers`` side by side until told to stop or the gateway is gone."""
