@@ -17,8 +17,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import structlog
 from sqlalchemy import Connection, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from consent.batch import After, Batch, Command, Refusal
 from consent.ledger import Head, Ledger, Page
@@ -27,6 +28,8 @@ from consent.tables import log_head
 from schemas.errors import LogBroken, Overloaded, ShuttingDown, StorageUnavailable
 
 R = TypeVar("R")
+
+log = structlog.get_logger()
 
 BATCH = 256
 QUEUE = 16384
@@ -57,6 +60,8 @@ class Journal:
         self._connection: Connection | None = None
         self._head: Head | None = None
         self._broken: LogBroken | None = None
+        self._failure = ""
+        self._alarmed = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -104,6 +109,7 @@ class Journal:
     async def _write(self) -> None:
         loop = asyncio.get_running_loop()
         while not (self._closing and not self._queue):
+            self._alarm()
             if not await self._woken():
                 await loop.run_in_executor(self._thread, self._reopen)
                 continue
@@ -119,6 +125,15 @@ class Journal:
                         future.set_exception(result)
                     else:
                         future.set_result(result)
+
+    def _alarm(self) -> None:
+        """Each time that the storage fails is two lines in the process's own log: that it did, and that it is back."""
+        if self._alarmed == self.writable:
+            self._alarmed = not self.writable
+            if self._alarmed:
+                log.error("log_not_writable", reason=self._failure)
+            else:
+                log.warning("log_writable_again")
 
     async def _woken(self) -> bool:
         """Wait for a command; False when it is time to try the failed storage again, asked or not."""
@@ -153,11 +168,12 @@ class Journal:
         try:
             return self._transact(connection, commands)
         except LogBroken as error:
-            self._broken = error
+            self._broken, self._failure = error, error.code
             self._disconnect()
             return [self._unavailable() for _ in commands]
         except Exception as error:
             if storage_failed(error):
+                self._failure = _name(error)
                 self._disconnect()
                 return [self._unavailable() for _ in commands]
             if len(commands) == 1:
@@ -230,10 +246,11 @@ class Journal:
                 # Reading may work where writing does not: a full disk shows only here.
                 connection.execute(update(log_head).values(size=log_head.c.size))
         except LogBroken as error:
-            self._broken = error
+            self._broken, self._failure = error, error.code
         except Exception as error:
             if not storage_failed(error):
                 raise
+            self._failure = _name(error)
         else:
             self._connection = connection
             return
@@ -246,3 +263,9 @@ class Journal:
         if connection is not None:
             with suppress(SQLAlchemyError):
                 connection.close()
+
+
+def _name(error: BaseException) -> str:
+    """What a failure of the storage is called in the process's own log: SQLite's name for it, or the error's type."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return str(getattr(cause, "sqlite_errorname", type(cause).__name__))

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from consent import journal as journal_module
 from consent import storage as storage_module
@@ -382,3 +383,22 @@ async def test_a_defect_at_reopening_is_not_taken_for_a_storage_failure(
         await journal.open()
     await journal.close()
     await database.close()
+
+
+async def test_a_storage_that_failed_is_one_alarm_with_its_reason_and_one_line_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "HEAL_SECONDS", 0.01)
+    path = tmp_path / "j.db"
+    with capture_logs() as lines:
+        async with opened(path) as (journal, _):
+            await journal.submit(Note("before"))
+            path.rename(tmp_path / "elsewhere.db")
+            for _ in range(3):
+                with pytest.raises(StorageUnavailable):
+                    await journal.submit(Note("lost"))
+            assert lines == [{"event": "log_not_writable", "reason": "FileNotFoundError", "log_level": "error"}]
+            (tmp_path / "elsewhere.db").rename(path)
+            await heals(journal)
+            await journal.submit(Note("after"))
+    assert lines[1:] == [{"event": "log_writable_again", "log_level": "warning"}]
