@@ -10,7 +10,8 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from gateway.api import consents, log, operations, profiles
 from gateway.api.openapi import openapi
 from gateway.api.operations import OPENAPI
-from gateway.api.routing import METRICS, TOKENS, add_routes, outer
+from gateway.api.routing import METRICS, REFUSALS, TOKENS, add_routes, outer
+from gateway.audit.refusals import Refusals
 from gateway.auth.tokens import Tokens
 from gateway.authorize import lenders, pages
 from gateway.authorize.desk import DESK, open_desk
@@ -38,9 +39,12 @@ def create_app(settings: Settings, *, now: Now = utc_now, identity: IdentityChec
             app[SERVICES] = opened
             app[DESK] = open_desk(opened, identity)
             app[TOKENS] = Tokens(
-                settings.lenders, opened.keys.token, issuer=settings.issuer, seconds=settings.limits.token_seconds
+                settings.clients, opened.keys.token, issuer=settings.issuer, seconds=settings.limits.token_seconds
             )
+            limits = settings.limits
+            app[REFUSALS] = Refusals(opened.evidence, limits.refused_burst, limits.refused_per_minute)
             yield
+            await app[REFUSALS].close()
 
     app.cleanup_ctx.append(services)
     add_routes(app, ROUTES)

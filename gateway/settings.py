@@ -7,9 +7,9 @@ as a variable: ``XINQIAO_PLATFORMS='{"sh-tax": {"credentials": {"app_id": "…"}
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,17 +24,38 @@ from schemas.base import Name, ShortText, first_flaw
 from schemas.errors import ConfigurationError
 
 DEFAULT_DATA = Path(".xinqiao")
+Role = Literal["lender", "operator", "auditor"]
+NOT_A_CLIENT = frozenset({ENTERPRISE, "operator", "unknown"})
+"""Whom the log names so: the enterprise on its page, the command line, and a caller that could not be told."""
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class Lender(_Part):
-    """A client of the gateway. ``jwks`` holds the public keys its ``private_key_jwt`` assertions are signed with."""
+class Client(_Part):
+    """Who may ask for access tokens. ``jwks`` holds the public keys that its ``private_key_jwt`` assertions are signed
+    with."""
 
+    role: ClassVar[Role]
     name: ShortText
     jwks: dict[str, Any]
+
+
+class Lender(Client):
+    role = "lender"
+
+
+class Operator(Client):
+    role = "operator"
+
+
+class Auditor(Client):
+    """Reads the evidence log and nothing else."""
+
+    role = "auditor"
+    unmask: bool = False
+    """Whether it may see which enterprise an entry is about, and whole ids."""
 
 
 class Platform(_Part):
@@ -70,6 +91,10 @@ class Limits(_Part):
     shutdown_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
     token_seconds: Annotated[int, Field(ge=60, le=3600)] = 600
     """Life of an access token."""
+    refused_burst: Annotated[int, Field(ge=1, le=100_000)] = 200
+    """How many requests of one client may be refused at once before it has to wait."""
+    refused_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
+    """How many more may be every minute."""
     permit_seconds: Annotated[int, Field(ge=10, le=86400)] = 600
     """How long a permit may stay open before the sweep closes it as outcome unknown."""
 
@@ -93,6 +118,8 @@ class Settings(BaseSettings):
     issuer: str = "https://xinqiao.invalid"
     """``iss`` of access tokens and profiles; the token endpoint is ``issuer/oauth/token``."""
     lenders: dict[Name, Lender] = Field(default_factory=dict)
+    operators: dict[Name, Operator] = Field(default_factory=dict)
+    auditors: dict[Name, Auditor] = Field(default_factory=dict)
     platforms: dict[Name, Platform] = Field(default_factory=dict)
     connectors: list[Path] = Field(default_factory=list)
     """Folders of connectors from outside the catalogue."""
@@ -115,13 +142,24 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
-    @field_validator("lenders")
+    @field_validator("lenders", "operators", "auditors")
     @classmethod
-    def _names_of_their_own(cls, value: dict[str, Lender]) -> dict[str, Lender]:
-        # The log names who acted: a lender of these names would act as somebody else.
-        if value.keys() & {ENTERPRISE, "operator"}:
-            raise ValueError("a lender cannot be called `enterprise` or `operator`")
+    def _no_name_of_ours(cls, value: dict[str, Client]) -> dict[str, Client]:
+        # The log names who acted: a client of these names would act as somebody else.
+        if value.keys() & NOT_A_CLIENT:
+            raise ValueError("no client can be called `enterprise`, `operator` or `unknown`")
         return value
+
+    @model_validator(mode="after")
+    def _names_of_their_own(self) -> Self:
+        if len(self.clients) < len(self.lenders) + len(self.operators) + len(self.auditors):
+            raise ValueError("a lender, an operator and an auditor need names of their own")
+        return self
+
+    @property
+    def clients(self) -> dict[str, Client]:
+        """Everybody who may ask for access tokens, by the name that the log knows them by."""
+        return {**self.lenders, **self.operators, **self.auditors}
 
     @property
     def key_folder(self) -> Path:

@@ -24,7 +24,8 @@ COMMON: Mapping[str, str] = MappingProxyType(
         "id": "the entry's own id, unique in the log",
         "event": "the event's name",
         "time": "UTC, milliseconds; the index is the order, not the time",
-        "actor": "registered name of the lender or operator who acted; `enterprise` where it did so itself on its page",
+        "actor": "registered name of the lender, operator or auditor who acted; `operator` at the command line; "
+        "`enterprise` where it did so itself on its page; `unknown` where nobody could be told",
         "consent": "consent id, or null",
         "subject": "pseudonym of the enterprise or person, or null",
     }
@@ -195,6 +196,12 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                 "轮换日志密钥",
                 "From this entry on another key signs the heads of this log",
                 {"statement": "signed note of both keys on origin, index of this entry, old key and new key"},
+            ),
+            EventType(
+                "access.limited",
+                "限制访问",
+                "A client was refused so often that its requests, or its wrong assertions, were no longer looked at",
+                {"count": "how many there were since the last such entry of this client"},
             ),
             EventType(
                 "access.refused",

@@ -1,4 +1,4 @@
-"""A gateway, the simulated platforms behind it and two invented lenders before it, all over loopback sockets."""
+"""A gateway, the simulated platforms behind it and invented clients before it, all over loopback sockets."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,9 +18,11 @@ from gateway.auth.tokens import public_jwk
 from gateway.client import LenderClient
 from gateway.demo import Demo, demo_settings, lender_key, profile_ask, sample_grant, serving, subject_of
 from gateway.services import SERVICES, utc_now
-from gateway.settings import Lender
+from gateway.settings import Auditor, Lender, Operator
 
 OTHER = "other-bank"
+OPERATOR = "the-operator"
+AUDITOR = "the-auditor"
 SMALL = "social_insurance"
 """One data set of one platform: the cheapest profile there is."""
 
@@ -49,7 +51,7 @@ class Reply:
 @dataclass(frozen=True, slots=True)
 class World:
     demo: Demo
-    other: LenderClient
+    clients: Mapping[str, LenderClient]
     keys: Mapping[str, Ed25519PrivateKey]
     watch: Watch
     app: web.Application
@@ -59,6 +61,18 @@ class World:
     @property
     def lender(self) -> LenderClient:
         return self.demo.lender
+
+    @property
+    def other(self) -> LenderClient:
+        return self.clients[OTHER]
+
+    @property
+    def operator(self) -> LenderClient:
+        return self.clients[OPERATOR]
+
+    @property
+    def auditor(self) -> LenderClient:
+        return self.clients[AUDITOR]
 
     @property
     def offers(self) -> dict[str, Mapping[str, frozenset[str]]]:
@@ -114,19 +128,24 @@ class World:
 async def gateway_world(folder: Path, **limits: Any) -> AsyncIterator[World]:
     """``limits`` are settings.Limits."""
     watch = Watch()
-    keys = {"demo-bank": lender_key(folder), OTHER: Ed25519PrivateKey.generate()}
+    keys = {"demo-bank": lender_key(folder)}
+    keys |= {name: Ed25519PrivateKey.generate() for name in (OTHER, OPERATOR, AUDITOR)}
     sandbox = await start_sandbox(0, seed=1)
     try:
         async with aiohttp.ClientSession(trust_env=False) as session:
             made = demo_settings(folder, sandbox.url, sandbox.secrets, keys["demo-bank"], limits=limits)
             lender = Lender(name="另一家演示银行 (invented)", jwks={"keys": [public_jwk(keys[OTHER])]})
             settings = made.model_copy(update={"lenders": {**made.lenders, OTHER: lender}})
+            operator = Operator(name="运营 (invented)", jwks={"keys": [public_jwk(keys[OPERATOR])]})
+            auditor = Auditor(name="审计 (invented)", jwks={"keys": [public_jwk(keys[AUDITOR])]}, unmask=True)
+            others = {"operators": {OPERATOR: operator}, "auditors": {AUDITOR: auditor}}
+            settings = settings.model_copy(update=others)
             app = create_app(settings, now=watch)
             async with serving(app) as url:
                 clients = {name: LenderClient(session, url, name, key, settings.issuer) for name, key in keys.items()}
                 demo = Demo(sandbox.url, url, clients["demo-bank"], session, app[SERVICES])
                 scenarios = await demo.scenarios()
-                yield World(demo, clients[OTHER], keys, watch, app, scenarios["clean"], scenarios)
+                yield World(demo, clients, keys, watch, app, scenarios["clean"], scenarios)
     finally:
         await sandbox.close()
 

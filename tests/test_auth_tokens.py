@@ -80,12 +80,12 @@ def part(value: object) -> str:
 def test_an_assertion_becomes_an_access_token_that_names_the_lender(held: Tokens) -> None:
     answer = held.exchange(form(client_assertion("bank-a", LENDER_KEY, ENDPOINT, now=NOW)))
     assert (answer["token_type"], answer["expires_in"]) == ("Bearer", 600)
-    assert held.lender(f"Bearer {answer['access_token']}") == "bank-a"
+    assert held.caller(f"Bearer {answer['access_token']}").name == "bank-a"
     # RFC 9068: typ at+jwt and these claims, for whoever checks the token with the public key.
     header = pyjwt.get_unverified_header(str(answer["access_token"]))
     assert (header["alg"], header["typ"]) == ("Ed25519", "at+jwt")
     body = json.loads(base64.urlsafe_b64decode(str(answer["access_token"]).split(".")[1] + "=="))
-    assert body.keys() == {"iss", "aud", "sub", "client_id", "iat", "exp", "jti"}
+    assert body.keys() == {"iss", "aud", "sub", "client_id", "iat", "exp", "jti", "roles"}
     assert (body["iss"], body["sub"], body["client_id"], body["exp"] - body["iat"]) == (ISSUER, "bank-a", "bank-a", 600)
 
 
@@ -256,7 +256,7 @@ def test_garbage_is_refused_and_breaks_nothing(held: Tokens, text: str) -> None:
     with pytest.raises(InvalidClient):
         held.exchange(form(text))
     with pytest.raises(Unauthenticated):
-        held.lender(f"Bearer {text}")
+        held.caller(f"Bearer {text}")
 
 
 @given(st.text(max_size=80))
@@ -266,7 +266,7 @@ def test_no_text_makes_it_stumble(text: str) -> None:
     with pytest.raises(InvalidClient):
         held.exchange(form(text))
     with pytest.raises(Unauthenticated):
-        held.lender(f"Bearer {text}")
+        held.caller(f"Bearer {text}")
 
 
 def access_token(held: Tokens) -> str:
@@ -276,18 +276,18 @@ def access_token(held: Tokens) -> str:
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Basic YTpi", "bearer", "Token x"])
 def test_without_a_bearer_token_nobody_is_known(held: Tokens, header: str | None) -> None:
     with pytest.raises(Unauthenticated):
-        held.lender(header)
+        held.caller(header)
 
 
 def test_an_access_token_expires_also_where_it_was_seen_before(held: Tokens, clock: Clock) -> None:
     token = access_token(held)
-    assert held.lender(f"Bearer {token}") == "bank-a"
-    assert held.lender(f"Bearer {token}") == "bank-a"
+    assert held.caller(f"Bearer {token}").name == "bank-a"
+    assert held.caller(f"Bearer {token}").name == "bank-a"
     clock.now = NOW + 599
-    assert held.lender(f"Bearer {token}") == "bank-a"
+    assert held.caller(f"Bearer {token}").name == "bank-a"
     clock.now = NOW + 600
     with pytest.raises(Unauthenticated):
-        held.lender(f"Bearer {token}")
+        held.caller(f"Bearer {token}")
 
 
 def test_an_access_token_of_another_gateway_is_refused(held: Tokens, clock: Clock) -> None:
@@ -296,42 +296,42 @@ def test_an_access_token_of_another_gateway_is_refused(held: Tokens, clock: Cloc
     other_endpoint = "https://other.invalid/oauth/token"
     answer = elsewhere.exchange(form(client_assertion("bank-a", LENDER_KEY, other_endpoint, now=NOW)))
     with pytest.raises(Unauthenticated):
-        held.lender(f"Bearer {answer['access_token']}")
+        held.caller(f"Bearer {answer['access_token']}")
     stranger = Tokens(lenders, Ed25519PrivateKey.generate(), issuer=ISSUER, seconds=600, clock=clock)
     with pytest.raises(Unauthenticated):
-        held.lender(f"Bearer {access_token(stranger)}")
+        held.caller(f"Bearer {access_token(stranger)}")
 
 
 def test_an_assertion_is_no_access_token_and_a_profiles_signature_neither(held: Tokens) -> None:
     with pytest.raises(Unauthenticated):
-        held.lender(f"Bearer {client_assertion('bank-a', LENDER_KEY, ENDPOINT, now=NOW)}")
+        held.caller(f"Bearer {client_assertion('bank-a', LENDER_KEY, ENDPOINT, now=NOW)}")
     # Right key, right claims, another type of token.
     body = {"iss": ISSUER, "sub": "bank-a", "exp": NOW + 60}
     okp = OKPKey.import_key(pem(GATEWAY_KEY))
     token = tokens.jwt.encode({"alg": "Ed25519", "typ": "JWT"}, body, okp, algorithms=["Ed25519"])
     with pytest.raises(Unauthenticated):
-        held.lender(f"Bearer {token}")
+        held.caller(f"Bearer {token}")
 
 
 def test_a_lender_removed_from_the_settings_has_no_access_any_more(held: Tokens, clock: Clock) -> None:
     token = access_token(held)
     restarted = Tokens({}, GATEWAY_KEY, issuer=ISSUER, seconds=600, clock=clock)
     with pytest.raises(Unauthenticated):
-        restarted.lender(f"Bearer {token}")
+        restarted.caller(f"Bearer {token}")
 
 
 def test_another_process_of_the_same_gateway_knows_the_token(held: Tokens, clock: Clock) -> None:
     lenders = {"bank-a": lender(public_jwk(LENDER_KEY))}
     second = Tokens(lenders, GATEWAY_KEY, issuer=ISSUER, seconds=600, clock=clock)
-    assert second.lender(f"Bearer {access_token(held)}") == "bank-a"
+    assert second.caller(f"Bearer {access_token(held)}").name == "bank-a"
 
 
 def test_what_is_remembered_of_checked_tokens_is_bounded(held: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "_REMEMBERED", 2)
     made = [access_token(held) for _ in range(4)]
-    assert [held.lender(f"Bearer {token}") for token in made] == ["bank-a"] * 4
+    assert [held.caller(f"Bearer {token}").name for token in made] == ["bank-a"] * 4
     assert len(held._checked) == 2
-    assert held.lender(f"Bearer {made[0]}") == "bank-a"
+    assert held.caller(f"Bearer {made[0]}").name == "bank-a"
 
 
 @pytest.mark.parametrize(

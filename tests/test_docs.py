@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gateway.api.openapi import openapi
+from gateway.api.routing import Route
 from gateway.app import ROUTES
 from gateway.cli.main import app
 from gateway.settings import Settings
@@ -56,9 +57,15 @@ def test_every_path_of_ours_that_a_page_names_exists(page: Path) -> None:
         assert list(ROOT.glob(path.rstrip("/"))), f"{name(page)} names {path}"
 
 
+def token_of(route: Route) -> str:
+    if not route.lender:
+        return "no"
+    return "yes" if route.roles == ("lender",) else ", ".join(route.roles)
+
+
 def test_http_md_lists_every_route_and_whether_it_needs_a_token() -> None:
     said = {row[0].strip("`"): row[1] for row in rows("docs/http.md") if re.match(r"`(GET|POST|DELETE) ", row[0])}
-    plain = {f"{r.method} {re.sub(r':[^}]+}', '}', r.path)}": "yes" if r.lender else "no" for r in ROUTES}
+    plain = {f"{r.method} {re.sub(r':[^}]+}', '}', r.path)}": token_of(r) for r in ROUTES}
     assert said == plain
 
 

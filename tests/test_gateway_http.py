@@ -18,7 +18,7 @@ from tests.gateway_world import World, gateway_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-LENDER_ROUTES = [r for r in ROUTES if r.lender]
+LENDER_ROUTES = [r for r in ROUTES if r.lender and "lender" in r.roles]
 OPEN_ROUTES = [r for r in ROUTES if not r.lender]
 BODY_ROUTES = [r for r in LENDER_ROUTES if r.takes]
 SECRET = "CANARY-7f3e9d"

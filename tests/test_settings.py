@@ -182,3 +182,12 @@ def test_a_misspelt_variable_is_an_error_and_not_silently_development_mode(monke
     monkeypatch.setenv("XINQIAO_SAMPLES", "somewhere")
     monkeypatch.setenv("XINQIAO_LIMITS__DEADLINE_SECONDS", "3")
     assert load_settings().limits.deadline_seconds == 3
+
+
+@pytest.mark.parametrize("table", ["operators", "auditors"])
+def test_no_two_clients_share_a_name_whatever_their_roles(table: str) -> None:
+    client = {"name": "x", "jwks": {}}
+    with pytest.raises(ValidationError, match="names of their own"):
+        Settings.model_validate({"lenders": {"bank-a": client}, table: {"bank-a": client}})
+    held = Settings.model_validate({"lenders": {"bank-a": client}, table: {"other": client}})
+    assert {name: one.role for name, one in held.clients.items()} == {"bank-a": "lender", "other": table[:-1]}

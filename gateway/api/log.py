@@ -6,6 +6,7 @@ from aiohttp import web
 
 from gateway.api.routing import Route, answer, query_int
 from gateway.services import SERVICES
+from gateway.settings import Role
 from schemas.base import Count, Model
 from schemas.errors import InvalidRequest, NotFound
 
@@ -57,6 +58,7 @@ async def tile(request: web.Request) -> web.Response:
     return web.Response(body=body, content_type="application/octet-stream")
 
 
+ROLES: tuple[Role, ...] = ("lender", "operator", "auditor")
 _TAG = "log"
 _TEXT = "text/plain"
 ROUTES = [
@@ -82,6 +84,7 @@ ROUTES = [
         {200: InclusionProof},
         query={"index": "entry index from 0", "size": "tree size; the current one when not given"},
         needs=("index",),
+        roles=ROLES,
     ),
     Route(
         "GET",
@@ -92,5 +95,6 @@ ROUTES = [
         {200: ConsistencyProof},
         query={"from": "the older size", "to": "the newer size; the current one when not given"},
         needs=("from",),
+        roles=ROLES,
     ),
 ]

@@ -17,7 +17,7 @@ _TITLES = {
     303: "Go on there",
     400: "The request is wrong",
     401: "No valid access token",
-    403: "The consent does not cover this",
+    403: "The caller may not, or the consent does not cover this",
     404: "No such object for this caller",
     405: "The path has no such method",
     406: "Not a representation that is offered",
@@ -101,7 +101,7 @@ def _operation(route: Route, refs: dict[type[BaseModel], str]) -> dict[str, Any]
         media = "application/json" if isinstance(body, type) else body
         others: dict[str, Any] = {other: {} for other in route.also}
         responses[str(status)] = {"description": _TITLES[status], "content": {media: schema, **others}}
-    errors = {*route.errors, *((401,) if route.lender else ()), *((400, 413, 415) if route.takes else ())}
+    errors = {*route.errors, *((401, 403, 429) if route.lender else ()), *((400, 413, 415) if route.takes else ())}
     if route.query:
         errors.add(400)
     for status in sorted(errors):

@@ -7,7 +7,7 @@ from aiohttp import web
 from prometheus_client import generate_latest
 from pydantic import Field
 
-from gateway.api.routing import METRICS, TOKENS, Route, answer, json_response
+from gateway.api.routing import METRICS, REFUSALS, TOKENS, Route, answer, json_response
 from gateway.services import SERVICES
 from schemas.base import Count, Json, Model, Name, ShortText
 from schemas.errors import InvalidClient, NotFound, StorageUnavailable, UnsupportedMediaType
@@ -61,7 +61,11 @@ async def token(request: web.Request) -> web.Response:
     plain = {k: v for k, v in form.items() if isinstance(v, str)}
     if len(plain) != len(form):
         raise InvalidClient(mend="each parameter once, as text")
-    response = answer(request.app[TOKENS].exchange(plain))
+    try:
+        response = answer(request.app[TOKENS].exchange(plain))
+    except InvalidClient:
+        await request.app[REFUSALS].invalid_client("POST /oauth/token")
+        raise
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -136,7 +140,7 @@ ROUTES = [
         "POST",
         "/oauth/token",
         token,
-        "Access token for a lender 获取访问令牌",
+        "Access token for a client 获取访问令牌",
         "lenders",
         {200: Token},
         "application/x-www-form-urlencoded",
@@ -146,7 +150,15 @@ ROUTES = [
     Route(
         "GET", "/.well-known/jwks.json", jwks, "Keys that sign profiles 画像公钥", "lenders", {200: Jwks}, lender=False
     ),
-    Route("GET", "/v1/platforms", platforms, "Platforms that can be asked 可查平台", "platforms", {200: PlatformList}),
+    Route(
+        "GET",
+        "/v1/platforms",
+        platforms,
+        "Platforms that can be asked 可查平台",
+        "platforms",
+        {200: PlatformList},
+        roles=("lender", "operator", "auditor"),
+    ),
     Route("GET", "/healthz", healthz, "The process lives 存活", _TAG, {200: Health}, lender=False),
     Route("GET", "/readyz", readyz, "It can work 就绪", _TAG, {200: Health}, lender=False, errors=(503,)),
     Route("GET", "/metrics", metrics, "Prometheus metrics 指标", _TAG, {200: "text/plain"}, lender=False),

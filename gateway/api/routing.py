@@ -12,11 +12,16 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from connectors.decoding import parse_json
-from gateway.auth.tokens import Tokens
+from consent.profiles import access_refused
+from gateway.audit.refusals import Refusals
+from gateway.auth.tokens import Caller, Tokens
+from gateway.services import SERVICES
+from gateway.settings import Role
 from gateway.telemetry import Metrics
 from schemas.base import Model, first_flaw
 from schemas.errors import (
     CONSENT_ERRORS,
+    Forbidden,
     InternalError,
     InvalidClient,
     InvalidRequest,
@@ -36,8 +41,14 @@ log = structlog.get_logger()
 
 METRICS = web.AppKey("metrics", Metrics)
 TOKENS = web.AppKey("tokens", Tokens)
+REFUSALS = web.AppKey("refusals", Refusals)
+CALLER = web.RequestKey("caller", Caller)
 LENDER = web.RequestKey("lender", str)
+"""The name of the client that calls."""
 REQUEST_ID = web.RequestKey("request_id", str)
+
+REFUSED = (403, 404)
+"""Statuses of what a client may not have, or has not."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 M = TypeVar("M", bound=BaseModel)
@@ -45,7 +56,7 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``answers`` maps a status to the model of its body (or a media type for what is not JSON)."""
+    """``answers`` maps a status to the model of its body (or a media type for what is not JSON, "" for no body)."""
 
     method: str
     path: str
@@ -62,6 +73,8 @@ class Route:
     headers: dict[str, str] = field(default_factory=dict)
     lender: bool = True
     """Whether an access token is needed."""
+    roles: tuple[Role, ...] = ("lender",)
+    """Whose access token it takes."""
     errors: tuple[int, ...] = ()
 
 
@@ -139,16 +152,30 @@ class Problem(Model):
 
 def add_routes(app: web.Application, routes: Sequence[Route]) -> None:
     for route in routes:
-        app.router.add_route(route.method, route.path, _for_lenders(route) if route.lender else route.handler)
+        app.router.add_route(route.method, route.path, _for_clients(route) if route.lender else route.handler)
 
 
-def _for_lenders(route: Route) -> Handler:
-    """Authenticate first: a caller without a token learns nothing of the request's other flaws."""
+def _for_clients(route: Route) -> Handler:
+    """Authenticate first: a caller without a token learns nothing of the request's other flaws. Whoever is refused too
+    often has to wait."""
+    operation = f"{route.method} {route.path}"
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        request[LENDER] = request.app[TOKENS].lender(request.headers.get("Authorization"))
-        only_query(request, route.query)
-        return await route.handler(request)
+        caller = request[CALLER] = request.app[TOKENS].caller(request.headers.get("Authorization"))
+        request[LENDER] = caller.name
+        refusals = request.app[REFUSALS]
+        await refusals.admit(caller.name)
+        try:
+            if caller.role not in route.roles:
+                refused = access_refused(caller.name, Forbidden.code, operation, None)
+                await request.app[SERVICES].evidence.submit(refused)
+                raise Forbidden(at="role", mend="this takes the token of: " + ", ".join(route.roles))
+            only_query(request, route.query)
+            return await route.handler(request)
+        except XinqiaoError as error:
+            if PROBLEMS[error.code].status in REFUSED:
+                refusals.spend(caller.name)
+            raise
 
     return handle
 

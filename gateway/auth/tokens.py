@@ -1,8 +1,8 @@
-"""Lenders' tokens: OAuth 2.0 client credentials (RFC 6749 §4.4) with ``private_key_jwt`` (RFC 7523, OIDC Core §9).
+"""Clients' tokens: OAuth 2.0 client credentials (RFC 6749 §4.4) with ``private_key_jwt`` (RFC 7523, OIDC Core §9).
 
-The lender signs a short assertion with a key of its own; the gateway answers with an access token (RFC 9068 claims)
-that it signs itself, so that any gateway process can check it. Checked tokens are remembered until they expire:
-a lender's requests of one session cost one signature check.
+The client signs a short assertion with a key of its own; the gateway answers with an access token (RFC 9068 claims,
+its role in ``roles``) that it signs itself, so that any gateway process can check it. Checked tokens are remembered
+until they expire: a client's requests of one session cost one signature check.
 """
 
 import base64
@@ -13,7 +13,7 @@ import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -21,7 +21,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import KeySet, OKPKey
 
-from gateway.settings import Lender
+from gateway.settings import Client, Role
 from schemas.errors import ConfigurationError, InvalidClient, Unauthenticated
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -58,12 +58,19 @@ class _Once:
         return True
 
 
+class Caller(NamedTuple):
+    """Who calls: a client of the settings, and what it may do here."""
+
+    name: str
+    role: Role
+
+
 class Tokens:
     """Issues and checks access tokens. ``clock`` gives Unix seconds."""
 
     def __init__(
         self,
-        lenders: Mapping[str, Lender],
+        clients: Mapping[str, Client],
         key: Ed25519PrivateKey,
         *,
         issuer: str,
@@ -74,24 +81,26 @@ class Tokens:
         self._endpoint = issuer.rstrip("/") + "/oauth/token"
         self._seconds = seconds
         self._clock = clock
-        self._keys = {name: lender_keys(name, lender.jwks) for name, lender in lenders.items()}
+        self._keys = {name: client_keys(f"{client.role}s.{name}", client.jwks) for name, client in clients.items()}
+        self._roles: dict[str, Role] = {name: client.role for name, client in clients.items()}
         self._key = _okp(key)
         self._used = _Once()
-        self._checked: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._checked: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
     def exchange(self, form: Mapping[str, str]) -> dict[str, str | int]:
         """RFC 6749 §4.4.3 reply for a token request. Raises InvalidClient; says no more than that to anyone."""
         if form.get("grant_type") != "client_credentials" or form.get("client_assertion_type") != ASSERTION_TYPE:
             raise InvalidClient(mend="grant_type client_credentials with a private_key_jwt client_assertion")
-        lender = self._assertion(form.get("client_assertion", ""))
-        if form.get("client_id", lender) != lender:
+        client = self._assertion(form.get("client_assertion", ""))
+        if form.get("client_id", client) != client:
             raise InvalidClient(at="client_id")
         now = int(self._clock())
         claims = {
             "iss": self._issuer,
             "aud": self._issuer,
-            "sub": lender,
-            "client_id": lender,
+            "sub": client,
+            "client_id": client,
+            "roles": [self._roles[client]],
             "iat": now,
             "exp": now + self._seconds,
             "jti": secrets.token_hex(16),
@@ -101,7 +110,7 @@ class Tokens:
         return {"access_token": token, "token_type": "Bearer", "expires_in": self._seconds}
 
     def _assertion(self, assertion: str) -> str:
-        """The lender that signed ``assertion``. The unverified ``iss`` only chooses whose keys must verify it."""
+        """The client that signed ``assertion``. The unverified ``iss`` only chooses whose keys must verify it."""
         try:
             body = assertion.split(".")[1]
             claimed = json.loads(_unpad(body)).get("iss")
@@ -132,8 +141,8 @@ class Tokens:
             raise InvalidClient(at="jti")
         return str(claimed)
 
-    def lender(self, authorization: str | None) -> str:
-        """The lender named by an ``Authorization: Bearer …`` header. Raises Unauthenticated."""
+    def caller(self, authorization: str | None) -> Caller:
+        """The client named by an ``Authorization: Bearer …`` header. Raises Unauthenticated."""
         if not authorization or not authorization.startswith("Bearer "):
             raise Unauthenticated
         token = authorization[7:]
@@ -148,25 +157,26 @@ class Tokens:
         claims = decoded.claims
         if decoded.header.get("typ") != "at+jwt" or claims.get("iss") != self._issuer or claims["exp"] <= now:
             raise Unauthenticated
-        lender = str(claims["sub"])
-        if lender not in self._keys:  # removed from the settings since the token was issued
+        caller = Caller(str(claims["sub"]), self._roles.get(str(claims["sub"]), "lender"))
+        # Removed from the settings since the token was issued, or given another role.
+        if caller.name not in self._keys or claims.get("roles") != [caller.role]:
             raise Unauthenticated
-        self._checked[token] = (lender, float(claims["exp"]))
+        self._checked[token] = (caller, float(claims["exp"]))
         if len(self._checked) > _REMEMBERED:
             self._checked.popitem(last=False)
-        return lender
+        return caller
 
 
-def client_assertion(lender: str, key: Ed25519PrivateKey, endpoint: str, *, now: float | None = None) -> str:
-    """What a lender sends to ``endpoint``: used by the command line and the tests, and an example to follow."""
+def client_assertion(client: str, key: Ed25519PrivateKey, endpoint: str, *, now: float | None = None) -> str:
+    """What a client sends to ``endpoint``: used by the command line and the tests, and an example to follow."""
     at = int(time.time() if now is None else now)
-    claims = {"iss": lender, "sub": lender, "aud": endpoint, "iat": at, "exp": at + 60, "jti": secrets.token_hex(16)}
+    claims = {"iss": client, "sub": client, "aud": endpoint, "iat": at, "exp": at + 60, "jti": secrets.token_hex(16)}
     okp = _okp(key)
     return jwt.encode({"alg": "Ed25519", "kid": okp.thumbprint()}, claims, okp, algorithms=["Ed25519"])
 
 
-def lender_keys(lender: str, jwks: Mapping[str, Any]) -> KeySet:
-    """Public keys only: a private key in the settings could sign as the lender. Raises ConfigurationError."""
+def client_keys(at: str, jwks: Mapping[str, Any]) -> KeySet:
+    """Public keys only: a private key in the settings could sign as the client. Raises ConfigurationError."""
     try:
         # Without ``alg``: the kind of key decides, so that a key named Ed25519 also verifies what says EdDSA.
         plain = [{k: v for k, v in key.items() if k != "alg"} for key in jwks["keys"]]
@@ -175,7 +185,7 @@ def lender_keys(lender: str, jwks: Mapping[str, Any]) -> KeySet:
     except (JoseError, ValueError, KeyError, TypeError, AttributeError):
         usable = False
     if not usable:
-        raise ConfigurationError(at=f"lenders.{lender}.jwks", mend="a JWKS with public keys of OKP, EC or RSA")
+        raise ConfigurationError(at=f"{at}.jwks", mend="a JWKS with public keys of OKP, EC or RSA")
     return keys
 
 

@@ -15,7 +15,7 @@ from connectors.sandbox.faults import FaultsError, read_faults
 from connectors.sandbox.server import PLATFORMS, start_sandbox
 from gateway import memory
 from gateway.app import create_app
-from gateway.auth.tokens import lender_keys
+from gateway.auth.tokens import client_keys
 from gateway.cli.shared import AsJson, print_json, print_table, say, settings
 from gateway.profile.request import ProfileRequest
 from gateway.telemetry import configure_logging
@@ -79,6 +79,7 @@ def sandbox(
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8500,
     seed: Annotated[int, typer.Option(help="Seed of the invented enterprises.")] = 1,
     faults: Annotated[Path | None, typer.Option(help="TOML: what is wrong with which platform.")] = None,
+    bank: Annotated[Path | None, typer.Option(help="Folder for the bank's own database and files.")] = None,
 ) -> None:
     """沙箱 Run the simulated platforms (invented enterprises only)."""
     logging.basicConfig(level=logging.WARNING)
@@ -91,7 +92,7 @@ def sandbox(
 
     async def work() -> None:
         try:
-            running = await start_sandbox(port, seed=seed, faults=troubles)
+            running = await start_sandbox(port, seed=seed, faults=troubles, bank=bank)
         except (OSError, OverflowError):
             raise ConfigurationError(at="port", mend="this port cannot be listened on") from None
         say(f"沙箱 simulated platforms on {running.url}  (scenarios: {running.url}/_sandbox/scenarios)")
@@ -107,8 +108,9 @@ def sandbox(
 def config_check(as_json: AsJson = False) -> None:
     """检查 Read the settings, say what they are; secrets are not shown."""
     held = settings()
-    for name, lender in held.lenders.items():
-        lender_keys(name, lender.jwks)  # A private key that was pasted by mistake must not be shown.
+    for name, client in held.clients.items():
+        # A private key that was pasted by mistake must not be shown.
+        client_keys(f"{client.role}s.{name}", client.jwks)
     shown = orjson.loads(held.model_dump_json())
     if as_json:
         print_json(shown)

@@ -1,0 +1,108 @@
+"""A client that is refused again and again is told to wait, and the log neither fills up nor loses count."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from consent.evidence import Evidence, open_evidence
+from gateway.audit.refusals import UNKNOWN, Refusals
+from schemas.errors import TooManyRequests
+from tests.gateway_world import gateway_world
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest_asyncio.fixture
+async def evidence(tmp_path: Path) -> AsyncIterator[Evidence]:
+    async with open_evidence(
+        tmp_path / "evidence.sqlite",
+        kek=bytes(32),
+        pseudonym_key=bytes(32),
+        log_key=Ed25519PrivateKey.generate(),
+        origin="test.invalid/log",
+    ) as opened:
+        yield opened
+
+
+async def told(evidence: Evidence) -> list[dict[str, Any]]:
+    return [orjson.loads(one.entry) for one in await evidence.entries(0, evidence.size)]
+
+
+async def limited(evidence: Evidence) -> list[tuple[str, int]]:
+    return [(e["actor"], e["count"]) for e in await told(evidence) if e["event"] == "access.limited"]
+
+
+async def test_the_allowance_is_used_up_and_comes_back_with_time(evidence: Evidence) -> None:
+    clock = Clock()
+    refusals = Refusals(evidence, burst=3, per_minute=30, clock=clock)
+    for _ in range(3):
+        await refusals.admit("bank-a")
+        assert refusals.spend("bank-a")
+    assert not refusals.spend("bank-a")
+    with pytest.raises(TooManyRequests) as caught:
+        await refusals.admit("bank-a")
+    assert caught.value.details["retry_after"] == 2
+    await refusals.admit("bank-b")
+    clock.now = 2.0
+    await refusals.admit("bank-a")
+
+
+async def test_what_was_not_looked_at_is_told_once_a_minute_and_nothing_is_lost(evidence: Evidence) -> None:
+    clock = Clock()
+    refusals = Refusals(evidence, burst=1, per_minute=1, clock=clock)
+    assert refusals.spend("bank-a")
+    attempts = 0
+    for second in range(59):
+        clock.now = float(second)
+        for _ in range(10):
+            with pytest.raises(TooManyRequests):
+                await refusals.admit("bank-a")
+            attempts += 1
+    assert await limited(evidence) == [("bank-a", 1)]
+    clock.now = 61.0
+    await refusals.admit("bank-a")
+    assert await limited(evidence) == [("bank-a", 1), ("bank-a", attempts - 1)]
+
+
+async def test_what_is_not_told_yet_is_told_at_the_end(evidence: Evidence) -> None:
+    refusals = Refusals(evidence, burst=1, per_minute=1, clock=Clock())
+    refusals.spend("bank-a")
+    refusals.spend("bank-b")
+    for _ in range(5):
+        with pytest.raises(TooManyRequests):
+            await refusals.admit("bank-a")
+    await refusals.close()
+    await refusals.close()
+    assert await limited(evidence) == [("bank-a", 1), ("bank-a", 4)]
+
+
+async def test_wrong_assertions_are_written_down_in_bounded_number(evidence: Evidence) -> None:
+    refusals = Refusals(evidence, burst=2, per_minute=1, clock=Clock())
+    for _ in range(50):
+        await refusals.invalid_client("POST /oauth/token")
+    await refusals.close()
+    events = [(e["event"], e["actor"]) for e in await told(evidence)]
+    assert events == [("access.refused", UNKNOWN)] * 2 + [("access.limited", UNKNOWN)] * 2
+    assert [count for _, count in await limited(evidence)] == [1, 47]
+
+
+async def test_walking_through_ids_ends_in_429_for_that_client_alone(tmp_path: Path) -> None:
+    async with gateway_world(tmp_path, refused_burst=20, refused_per_minute=1) as world:
+        replies = [await world.send("GET", f"/v1/consents/c{n:030}", lender=world.lender) for n in range(40)]
+        assert [reply.status for reply in replies] == [404] * 20 + [429] * 20
+        assert 1 <= int(replies[-1].headers["Retry-After"]) <= 60
+        assert (await world.send("GET", "/v1/consents", lender=world.lender)).status == 429
+        assert (await world.send("GET", "/v1/consents", lender=world.other)).status == 200
+        evidence = world.demo.services.evidence
+        events = [e["event"] for e in await told(evidence)]
+        assert events == ["access.refused"] * 20 + ["access.limited"]
