@@ -130,6 +130,48 @@ consent_requests = Table(
     ),
 )
 
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("lender", String(64), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    Column("events", Text, nullable=False),  # a list of names, as JSON
+    Column("state", String(16), nullable=False),
+    Column("created_at", String(35), nullable=False),
+    Column("position", Integer, nullable=False),  # of the first log entry that it was not yet held against
+    Column("secret", LargeBinary, nullable=False),  # sealed
+    Column("old_secret", LargeBinary),
+    Column("old_until", String(35)),
+    Column("leased_by", String(64)),  # the process that sends to it now
+    Column("leased_until", String(35)),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("webhook", ForeignKey("webhooks.id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),  # of the log entry that it tells of
+    Column("message", String(64), nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("actor", String(64), nullable=False),  # the lender
+    Column("consent", String(200)),
+    Column("subject", String(64)),
+    Column("created_at", String(35), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("attempted_at", String(35)),
+    Column("due", String(35)),
+    Column("code", String(64)),  # of the last failure
+    Index(
+        "webhook_deliveries_due",
+        "due",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+)
+
 log_entries = Table(
     "log_entries",
     metadata,

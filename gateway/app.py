@@ -7,7 +7,7 @@ import orjson
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
-from gateway.api import consents, log, operations, profiles
+from gateway.api import consents, log, operations, profiles, webhooks
 from gateway.api.openapi import openapi
 from gateway.api.operations import OPENAPI
 from gateway.api.routing import METRICS, REFUSALS, TOKENS, add_routes, outer
@@ -20,9 +20,18 @@ from gateway.cosigning import cosigning
 from gateway.services import SERVICES, Now, open_services, utc_now
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
+from gateway.webhooks.sending import sending
 from schemas.errors import ConfigurationError
 
-ROUTES = [*consents.ROUTES, *lenders.ROUTES, *pages.ROUTES, *profiles.ROUTES, *log.ROUTES, *operations.ROUTES]
+ROUTES = [
+    *consents.ROUTES,
+    *lenders.ROUTES,
+    *pages.ROUTES,
+    *profiles.ROUTES,
+    *webhooks.ROUTES,
+    *log.ROUTES,
+    *operations.ROUTES,
+]
 
 
 def create_app(settings: Settings, *, now: Now = utc_now, identity: IdentityCheck | None = None) -> web.Application:
@@ -35,7 +44,7 @@ def create_app(settings: Settings, *, now: Now = utc_now, identity: IdentityChec
     app[OPENAPI] = orjson.dumps(openapi(ROUTES, version("xinqiao")))
 
     async def services(app: web.Application) -> AsyncIterator[None]:
-        async with open_services(settings, now=now, metrics=metrics) as opened, cosigning(opened):
+        async with open_services(settings, now=now, metrics=metrics) as opened, cosigning(opened), sending(opened):
             app[SERVICES] = opened
             app[DESK] = open_desk(opened, identity)
             app[TOKENS] = Tokens(

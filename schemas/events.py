@@ -48,6 +48,7 @@ _STATUS = {
     "commitment": "commitment to the status record with its reason, keyed under the consent-evidence class",
 }
 _REQUEST = {"request": "request id"}
+_WEBHOOK = {"webhook": "webhook id"}
 _ASKED = {
     "first": "first month of the period asked",
     "last": "last month of the period asked",
@@ -196,6 +197,41 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                 "轮换日志密钥",
                 "From this entry on another key signs the heads of this log",
                 {"statement": "signed note of both keys on origin, index of this entry, old key and new key"},
+            ),
+            EventType(
+                "webhook.registered",
+                "登记回调",
+                "From here on a lender is told of these events",
+                {**_WEBHOOK, "events": "the names of the events"},
+            ),
+            EventType(
+                "webhook.rotated",
+                "轮换回调密钥",
+                "A webhook got a new secret; the old one signs beside it for a while",
+                _WEBHOOK,
+            ),
+            EventType(
+                "webhook.closed",
+                "关闭回调",
+                "Nothing is sent to a webhook any more",
+                {**_WEBHOOK, "code": "deleted by its lender, or gone: its endpoint answered 410"},
+            ),
+            EventType(
+                "webhook.acknowledged",
+                "回调已确认",
+                "A lender's endpoint took the message about a change of a consent",
+                {**_WEBHOOK, "about": "index of the entry that the message tells of", "attempts": "which attempt"},
+            ),
+            EventType(
+                "webhook.dead",
+                "回调未送达",
+                "A message was given up after its last attempt",
+                {
+                    **_WEBHOOK,
+                    "about": "index of the entry that the message tells of",
+                    "attempts": "how many there were",
+                    "code": "why the last one failed",
+                },
             ),
             EventType(
                 "access.limited",

@@ -1,6 +1,6 @@
 """A gateway, the simulated platforms behind it and invented clients before it, all over loopback sockets."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -125,8 +125,8 @@ class World:
 
 
 @asynccontextmanager
-async def gateway_world(folder: Path, **limits: Any) -> AsyncIterator[World]:
-    """``limits`` are settings.Limits."""
+async def gateway_world(folder: Path, *, allow: Sequence[str] = (), **limits: Any) -> AsyncIterator[World]:
+    """``limits`` are settings.Limits; ``allow`` is added to ``allow_private``."""
     watch = Watch()
     keys = {"demo-bank": lender_key(folder)}
     keys |= {name: Ed25519PrivateKey.generate() for name in (OTHER, OPERATOR, AUDITOR)}
@@ -135,7 +135,8 @@ async def gateway_world(folder: Path, **limits: Any) -> AsyncIterator[World]:
         async with aiohttp.ClientSession(trust_env=False) as session:
             made = demo_settings(folder, sandbox.url, sandbox.secrets, keys["demo-bank"], limits=limits)
             lender = Lender(name="另一家演示银行 (invented)", jwks={"keys": [public_jwk(keys[OTHER])]})
-            settings = made.model_copy(update={"lenders": {**made.lenders, OTHER: lender}})
+            reached = [*made.allow_private, *allow]
+            settings = made.model_copy(update={"lenders": {**made.lenders, OTHER: lender}, "allow_private": reached})
             operator = Operator(name="运营 (invented)", jwks={"keys": [public_jwk(keys[OPERATOR])]})
             auditor = Auditor(name="审计 (invented)", jwks={"keys": [public_jwk(keys[AUDITOR])]}, unmask=True)
             others = {"operators": {OPERATOR: operator}, "auditors": {AUDITOR: auditor}}

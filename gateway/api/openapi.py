@@ -100,7 +100,8 @@ def _operation(route: Route, refs: dict[type[BaseModel], str]) -> dict[str, Any]
         schema = {"schema": {"$ref": refs[body]}} if isinstance(body, type) else {}
         media = "application/json" if isinstance(body, type) else body
         others: dict[str, Any] = {other: {} for other in route.also}
-        responses[str(status)] = {"description": _TITLES[status], "content": {media: schema, **others}}
+        content = {"content": {media: schema, **others}} if media else {}
+        responses[str(status)] = {"description": _TITLES[status], **content}
     errors = {*route.errors, *((401, 403, 429) if route.lender else ()), *((400, 413, 415) if route.takes else ())}
     if route.query:
         errors.add(400)
