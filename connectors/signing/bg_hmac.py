@@ -4,10 +4,11 @@ import hmac
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Literal
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
-from connectors.signing.base import Explained, HeaderSigner, Moment, Scheme, path_of
-from connectors.wire import Draft, WireRequest
+from connectors.signing.base import HeaderSigner, Heard, Moment, header_scheme, heard, path_of, query_of
+from connectors.signing.verifying import Window, required
+from connectors.wire import WireRequest
 from schemas.base import Model
 
 
@@ -21,13 +22,16 @@ class BgHmacOptions(Model):
 class BgHmacSigner(HeaderSigner):
     """The text is five lines, each ended: method, path, query sorted by key, access key, RFC 1123 date."""
 
+    window = Window(90, 90)
+
     def __init__(self, options: BgHmacOptions, secrets: Mapping[str, str]) -> None:
         self._prefix, self._date = ("X-BG-HMAC", "X-BG-DATE-TIME") if options.dialect == "bg" else ("X-HMAC", "Date")
         self._encoded = options.query == "encoded"
         self._access_key, self._secret = secrets["access_key"], secrets["secret_key"].encode()
+        self.signature_header = f"{self._prefix}-SIGNATURE".lower()
 
-    def headers(self, draft: Draft, request: WireRequest, moment: Moment) -> dict[str, str]:
-        mac = hmac.digest(self._secret, self._text(draft, request, moment).encode(), "sha256")
+    def headers(self, request: WireRequest, moment: Moment) -> dict[str, str]:
+        mac = hmac.digest(self._secret, self.canonical(request, moment).encode("utf-8", "replace"), "sha256")
         return {
             f"{self._prefix}-ACCESS-KEY": self._access_key,
             f"{self._prefix}-ALGORITHM": "hmac-sha256",
@@ -35,17 +39,16 @@ class BgHmacSigner(HeaderSigner):
             self._date: moment.text("rfc1123"),
         }
 
-    def explain(self, draft: Draft, moment: Moment) -> Explained:
-        request = draft.wire()
-        return Explained(self._text(draft, request, moment), self.headers(draft, request, moment))
-
-    def _text(self, draft: Draft, request: WireRequest, moment: Moment) -> str:
-        pairs = sorted(draft.query, key=lambda pair: pair[0])
+    def canonical(self, request: WireRequest, moment: Moment, charset: str = "utf-8") -> str:  # noqa: ARG002
+        pairs = sorted(parse_qsl(query_of(request), keep_blank_values=True), key=lambda pair: pair[0])
         if self._encoded:
             pairs = [(quote(k, safe="-._~"), quote(v, safe="-._~")) for k, v in pairs]
         query = "&".join([f"{k}={v}" for k, v in pairs])
-        lines = (draft.method, path_of(request), query, self._access_key, moment.text("rfc1123"))
+        lines = (request.method, path_of(request), query, self._access_key, moment.text("rfc1123"))
         return "".join([line + "\n" for line in lines])
 
+    def moment_of(self, headers: Mapping[str, str]) -> Heard:
+        return heard(required(headers, self._date.lower()), "rfc1123", "")
 
-BG_HMAC = Scheme(BgHmacOptions, lambda _: ("access_key", "secret_key"), BgHmacSigner)
+
+BG_HMAC = header_scheme(BgHmacOptions, lambda _: ("access_key", "secret_key"), BgHmacSigner)

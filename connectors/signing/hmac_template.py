@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from connectors.signing.base import Explained, HeaderSigner, Moment, Scheme, TimeForm
+from connectors.signing.base import HeaderSigner, Heard, Moment, TimeForm, header_scheme, heard
 from connectors.signing.template import SIGNED, WIRE, Facts, Template, compile_template, secret_names
+from connectors.signing.verifying import Why, refusal, required
 from connectors.sm2 import hmac_sm3, sm3
-from connectors.wire import Draft, WireRequest
+from connectors.wire import WireRequest
 from schemas.base import Model, Name
 
 Mac = Literal["hmac-sha256", "hmac-sha1", "hmac-md5", "hmac-sm3", "sha256", "sha1", "md5", "sm3"]
@@ -55,6 +56,9 @@ def _needs(options: HmacTemplateOptions) -> set[str]:
 
 
 class HmacTemplateSigner(HeaderSigner):
+    """To be verified, a message must carry ``{ts}``, and ``{nonce}`` where the text names it, each alone in a header,
+    and one header with ``{mac}``."""
+
     def __init__(self, options: HmacTemplateOptions, secrets: Mapping[str, str]) -> None:
         self._ts, self._encoding = options.ts, options.encoding
         self._digest = _digest(options.mac, secrets.get(options.key, "").encode())
@@ -62,16 +66,31 @@ class HmacTemplateSigner(HeaderSigner):
         self._masked = compile_template(options.text, WIRE, None)
         self._headers = [(k, compile_template(v, SIGNED, secrets)) for k, v in options.headers.items()]
         self._masked_headers = [(k, compile_template(v, SIGNED, None)) for k, v in options.headers.items()]
+        alone = {template: name.lower() for name, template in options.headers.items()}
+        self._ts_header, self._nonce_header = alone.get("{ts}", ""), alone.get("{nonce}", "")
+        self.signs_nonce = "{nonce}" in options.text
+        self.signature_header = next((k.lower() for k, v in options.headers.items() if "{mac}" in v), "")
+        self.folds_case = options.encoding != "base64"
 
-    def headers(self, draft: Draft, request: WireRequest, moment: Moment) -> dict[str, str]:  # noqa: ARG002
+    def headers(self, request: WireRequest, moment: Moment) -> dict[str, str]:
         facts = self._facts(request, moment)
         return {name: render(facts).decode() for name, render in self._headers}
 
-    def explain(self, draft: Draft, moment: Moment) -> Explained:
-        """The headers are masked too: which of the secrets are mere identifiers, only the manifest's author knows."""
-        facts = self._facts(draft.wire(), moment)
-        canonical = self._masked(facts).decode(draft.charset, "backslashreplace")
-        return Explained(canonical, {name: render(facts).decode() for name, render in self._masked_headers})
+    def shown(self, request: WireRequest, moment: Moment) -> dict[str, str]:
+        """Masked too: which of the secrets are mere identifiers, only the manifest's author knows."""
+        facts = self._facts(request, moment)
+        return {name: render(facts).decode() for name, render in self._masked_headers}
+
+    def canonical(self, request: WireRequest, moment: Moment, charset: str = "utf-8") -> str:
+        return self._masked(self._facts(request, moment)).decode(charset, "backslashreplace")
+
+    def moment_of(self, headers: Mapping[str, str]) -> Heard:
+        if not self.signature_header:
+            raise refusal(Why.MISSING)
+        nonce = headers.get(self._nonce_header, "")
+        if self.signs_nonce and not nonce:
+            raise refusal(Why.MISSING)
+        return heard(required(headers, self._ts_header), self._ts, nonce)
 
     def _facts(self, request: WireRequest, moment: Moment) -> Facts:
         facts = Facts(moment.text(self._ts), moment.nonce, request)
@@ -83,4 +102,4 @@ class HmacTemplateSigner(HeaderSigner):
         return facts
 
 
-HMAC_TEMPLATE = Scheme(HmacTemplateOptions, _needs, HmacTemplateSigner)
+HMAC_TEMPLATE = header_scheme(HmacTemplateOptions, _needs, HmacTemplateSigner)

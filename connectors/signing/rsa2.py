@@ -3,12 +3,13 @@
 from base64 import b64encode
 from collections.abc import Mapping
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from connectors.signing.base import Explained, Moment, Scheme, TimeForm
-from connectors.signing.keys import rsa_private_key
-from connectors.signing.parameters import ParameterOptions, Parameters, with_parameters
+from connectors.signing.keys import as_bytes, rsa_private_key, rsa_public_key
+from connectors.signing.parameters import ParameterOptions, Parameters, ParameterVerifier, with_parameters
 from connectors.wire import Draft, Send, WireRequest
 
 
@@ -41,4 +42,21 @@ class Rsa2Signer:
         return b64encode(self._key.sign(text, PKCS1v15(), SHA256())).decode()
 
 
-RSA2 = Scheme(Rsa2Options, lambda options: {"private_key"} | options.named(), Rsa2Signer)
+def _check(options: Rsa2Options, secrets: Mapping[str, str]) -> ParameterVerifier:
+    key = rsa_public_key(secrets)
+
+    def holds(text: bytes, signature: str) -> bool:
+        try:
+            key.verify(as_bytes(signature, "base64") or b"", text, PKCS1v15(), SHA256())
+        except InvalidSignature:
+            return False
+        return True
+
+    return ParameterVerifier(options, secrets, holds)
+
+
+def _verify_needs(options: Rsa2Options) -> set[str]:
+    return {"platform_key"} | options.named()
+
+
+RSA2 = Scheme(Rsa2Options, lambda options: {"private_key"} | options.named(), Rsa2Signer, _verify_needs, _check)
