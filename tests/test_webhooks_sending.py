@@ -25,6 +25,7 @@ from gateway.webhooks.endpoints import MOST, OVERLAP, NewSecret, RegisterWebhook
 from gateway.webhooks.endpoints import endpoints_of as read_endpoints
 from gateway.webhooks.messages import WebhookEvent
 from gateway.webhooks.sending import Sender
+from schemas.base import utc_text
 from schemas.consent import ConsentState
 from schemas.errors import InvalidRequest, NotFound, StorageUnavailable
 from tests.consent_world import LENDER, Clock, grant, world
@@ -63,13 +64,13 @@ class Hooks:
         return found
 
     async def until(self, state: str, code: str | None = None, webhook: str = "w1", attempts: int = 1) -> Delivery:
-        """The newest delivery, once it is so."""
+        """The newest delivery, once it is so and nothing more is to be done about it now."""
 
         async def so() -> Delivery | None:
-            found = await self.deliveries(webhook)
-            if found and (found[0].state, found[0].code) == (state, code) and found[0].attempts >= attempts:
-                return found[0]
-            return None
+            found = (await self.deliveries(webhook))[:1]
+            now = utc_text(self.clock())
+            settled = [d for d in found if d.attempts >= attempts and (d.due is None or d.due > now)]
+            return next((d for d in settled if (d.state, d.code) == (state, code)), None)
 
         return await until(so)
 
