@@ -67,12 +67,18 @@ def _compile(folder: Path, text: str, manifest: Manifest, catalogue: Mapping[str
     )
     for index, plan in enumerate(plans):
         _check_auth(manifest, loaded.options(plan), ("dataset", index) if plan.auth else ())
+    if manifest.reply is not None:
+        if manifest.reply.scheme not in SCHEMES:
+            raise Refusal(("reply", "scheme"), f"use one of {', '.join(sorted(SCHEMES))}")
+        _check_auth(manifest, manifest.reply.options, (), "reply")
     return loaded
 
 
-def _check_auth(manifest: Manifest, options: Mapping[str, Json], prefix: KeyPath) -> None:
+def _check_auth(manifest: Manifest, options: Mapping[str, Json], prefix: KeyPath, table: str = "auth") -> None:
+    reply = manifest.reply if table == "reply" else None
+    scheme = SCHEMES[reply.scheme if reply else manifest.auth.scheme]
     try:
-        SCHEMES[manifest.auth.scheme].check(options, manifest.auth.secrets)
+        scheme.check(options, manifest.auth.secrets, table=table)
     except ManifestError as err:
         at: KeyPath = tuple(str(err.details["at"]).split("."))
         raise Refusal(prefix + at if at[-1] != "secrets" else at, str(err.details["mend"])) from None

@@ -46,6 +46,20 @@ class Auth(Model):
         return self.model_extra or {}
 
 
+class SignedReply(Model):
+    """How the platform signs its replies: a scheme that can verify, and beside it the scheme's own switches. The keys
+    are among the secrets of ``auth``. ``bound``: the reply repeats the nonce of the request."""
+
+    model_config = ConfigDict(extra="allow")
+
+    scheme: Name
+    bound: bool = False
+
+    @property
+    def options(self) -> Mapping[str, Json]:
+        return self.model_extra or {}
+
+
 class Decode(Model):
     """``steps``: ``json``, ``xml``; ``at:PATH`` goes on with the text there; ``within:PATH`` lets the next step
     replace the text there by what it holds, so that the envelope stays readable."""
@@ -347,6 +361,7 @@ class Manifest(Model):
     assurance: Literal["published-spec", "assumed"]
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*[^\s?#/])?$", max_length=300)]
     auth: Auth
+    reply: SignedReply | None = None
     decode: Decode = Decode()
     outcome: Outcome
     limits: Limits = Limits()

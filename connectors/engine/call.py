@@ -12,8 +12,9 @@ from connectors.engine.rules import Judge, Tree, Verdict
 from connectors.ports import Guard
 from connectors.resilience import Gate, RetryBudget, RetryPolicy, attempts
 from connectors.signing.base import Moment, Signer
+from connectors.signing.verifying import Opener
 from connectors.wire import Leave, WireReply, WireRequest
-from schemas.errors import DeadlineExceeded, UpstreamDenied
+from schemas.errors import DeadlineExceeded, UpstreamDenied, UpstreamSignature
 
 
 class Transport(Protocol):
@@ -34,6 +35,8 @@ class Line:
     clock: Callable[[], float]
     nonce: Callable[[], str]
     sleep: Callable[[float], Awaitable[None]]
+    opener: Opener | None = None
+    """For a platform that signs its replies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Answer:
     verdict: Verdict
     tree: Tree
     digest: bytes
-    """SHA-256 of the raw reply body."""
+    """SHA-256 of the raw reply body, as it came."""
 
 
 class Caller:
@@ -54,6 +57,8 @@ class Caller:
         self._guard = guard
         self._progress = progress
         self._now = asyncio.get_running_loop().time
+        self.signature_held = None if line.opener is None else True
+        """Of every answer that ``ask`` gives."""
 
     async def ask(self, template: Template, values: Values, judge: Judge) -> Answer:
         """Raises UpstreamError, or ConsentError as soon as the guard stops a send or an arrival."""
@@ -83,14 +88,29 @@ class Caller:
         if "request_id" in template.placeholders:
             values.request_id = line.nonce()
         draft = template.draft(line.base_url, values)
-        request = await self._signer.sign(draft, Moment(line.clock(), line.nonce()), self._send)
+        moment = Moment(line.clock(), line.nonce())
+        request = await self._signer.sign(draft, moment, self._send)
         reply = await self._send(request)
         await self._guard.may_keep()
         try:
-            verdict, tree = judge.judge(reply, line.clock())
+            opened = reply if line.opener is None else await self._opened(line.opener, reply, request, moment, judge)
+            verdict, tree = judge.judge(opened, line.clock())
         except UpstreamDenied as err:
             raise _Refused(request, err) from None
         return Answer(verdict, tree, hashlib.sha256(reply.body).digest())
+
+    async def _opened(
+        self, opener: Opener, reply: WireReply, request: WireRequest, moment: Moment, judge: Judge
+    ) -> WireReply:
+        """Without its signature a reply may say why there is no answer (by HTTP status: what stands in front of the
+        platform cannot sign), and never that there is nothing."""
+        now = self._line.clock()
+        try:
+            return await opener.open(reply, request, moment.nonce, now)
+        except UpstreamSignature:
+            if reply.status not in judge.statuses:
+                judge.judge(reply, now)
+            raise
 
     async def _send(self, request: WireRequest) -> WireReply:
         async with self._line.gate:

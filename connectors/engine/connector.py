@@ -45,7 +45,7 @@ class DeclarativeConnector:
         self._loaded = loaded
         self._clock = clock
         self._sleep = sleep
-        limits = manifest.limits
+        limits, reply = manifest.limits, manifest.reply
         self._caps = (limits.max_pages, limits.max_rows)
         self._line = Line(
             base_url=base_url or manifest.base_url,
@@ -57,6 +57,7 @@ class DeclarativeConnector:
             clock=clock,
             nonce=nonce,
             sleep=sleep,
+            opener=SCHEMES[reply.scheme].opener(reply.options, own, bound=reply.bound) if reply else None,
         )
         scheme = SCHEMES[manifest.auth.scheme]
         # Data sets with the same switches share one signer, and with it one token.

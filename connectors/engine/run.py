@@ -107,7 +107,7 @@ class Run:
             fetched_at=datetime.fromtimestamp(self._clock(), UTC),
             attempts=self._progress.attempts,
             raw_digest=hashlib.sha256(b"".join(d for part in parts for d in part.digests)).digest(),
-            signature_held=None,
+            signature_held=self._caller.signature_held,
             repairs=tuple(self._notes.repairs),
             drift=self._notes.drift,
         )

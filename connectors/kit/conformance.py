@@ -50,6 +50,7 @@ class _Request(Model):
 class _Reply(Model):
     status: int = 200
     content_type: ShortText = "application/json"
+    headers: dict[str, str] = {}
     file: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -108,7 +109,7 @@ class _Replay:
                 self.left.remove(exchange)
                 reply = exchange.reply
                 body = (self._folder / reply.file).read_bytes()
-                return WireReply(reply.status, {"content-type": reply.content_type}, body)
+                return WireReply(reply.status, {"content-type": reply.content_type, **reply.headers}, body)
             why = differences[0] if why == "no exchange is left" else why
         raise _Unexpected(why)
 
