@@ -30,7 +30,7 @@ from consent.profiles import Issued
 from consent.reads import LogEntry, LogSource, StoredProfile
 from consent.requests import ExpireRequests, StoredRequest
 from consent.storage import Store, open_store
-from consent.tables import subject_keys
+from consent.tables import metadata, subject_keys
 from consent.uses import Use, uses_of
 from consent.vault import RetentionClass, Vault
 from schemas.base import utc_text
@@ -222,10 +222,12 @@ class Evidence:
             await self._journal.close()
 
 
-def _prepare(database: Store, ledger: Ledger, vault: Vault) -> None:
+def _prepare(
+    database: Store, ledger: Ledger, vault: Vault, tables: Callable[[Connection], None] = metadata.create_all
+) -> None:
     """Make what is missing and try the key-encryption key. Raises KeysUnavailable or StorageUnavailable."""
     try:
-        database.create()
+        database.create(tables)
         with database.connect() as connection, connection.begin():
             ledger.create(connection)
             row = connection.execute(select(subject_keys).where(subject_keys.c.subject == _CHECK_SUBJECT)).one_or_none()
@@ -249,22 +251,23 @@ async def open_evidence(
     other_log_keys: Callable[[], Sequence[Ed25519PrivateKey]] = tuple,
     permit_seconds: float = 900,
     clock: Callable[[], datetime] | None = None,
+    tables: Callable[[Connection], None] = metadata.create_all,
 ) -> AsyncIterator[Evidence]:
-    """Open (or create) the evidence in one SQLite file, or open it in the PostgreSQL database at a URL, and sweep
-    orphaned permits while it is open.
+    """Open (or create) the evidence in one SQLite file or in the PostgreSQL database at a URL, and sweep orphaned
+    permits while it is open.
 
     ``kek`` and ``pseudonym_key`` are 32 bytes; ``origin`` names the log for good. ``permit_seconds`` is how long a
     permit lasts; ``other_log_keys`` is asked where the stored head is signed by another key than ``log_key``, for
     another process may have changed it. ``clock`` gives the time of everything; without it that of what is durable is
     the database's, so that all processes have one (SQLite has none and takes the machine's), and the machine's for the
-    rest.
+    rest. ``tables`` makes the tables that are missing, or sees that none is.
     Raises KeysUnavailable under another key-encryption key, LogBroken where the stored head does not hold together or
     is of another origin or key, and StorageUnavailable.
     """
     database, ledger, vault = open_store(place), Ledger(origin, log_key, other_log_keys), Vault(kek, pseudonym_key)
     new_batch = partial(Batch, vault=vault, permit_validity=timedelta(seconds=permit_seconds))
     try:
-        await asyncio.get_running_loop().run_in_executor(database.writing, _prepare, database, ledger, vault)
+        await asyncio.get_running_loop().run_in_executor(database.writing, _prepare, database, ledger, vault, tables)
         journal = Journal(database, ledger, new_batch, clock)
         await journal.open()
         async with Evidence(database, ledger, vault, journal, clock or _utc_now)._running() as evidence:

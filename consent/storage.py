@@ -154,8 +154,8 @@ class Store(Protocol):
     @property
     def reading(self) -> Executor: ...
 
-    def create(self) -> None:
-        """Make what is missing, or see that nothing is. Runs in ``writing``."""
+    def create(self, tables: Callable[[Connection], None]) -> None:
+        """Make what is missing, the tables by ``tables``, while nobody else does. Runs in ``writing``."""
 
     def connect(self) -> Connection:
         """The writing connection. A transaction on it holds the log's lock from its beginning. Runs in ``writing``."""
@@ -223,8 +223,8 @@ class Database:
     def _read_connection(self) -> sqlite3.Connection:
         return self._connect("ro")
 
-    def create(self) -> None:
-        """Make the file and its tables where they are missing. Raises OSError or sqlite3.Error."""
+    def create(self, tables: Callable[[Connection], None] = metadata.create_all) -> None:
+        """Raises OSError or sqlite3.Error."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = self._connect("rwc")
         try:
@@ -232,7 +232,7 @@ class Database:
         finally:
             connection.close()
         with self._writers.begin() as writer:
-            metadata.create_all(writer)
+            tables(writer)
 
     @property
     def readers(self) -> Engine:

@@ -44,7 +44,7 @@ _SERVER = {
     "timezone": "UTC",
 }
 _OPENING = 0x78696E71
-"""The advisory lock of whoever makes what is missing in an empty database."""
+"""The advisory lock of whoever makes what is missing in a database."""
 
 
 class LoopThread(Executor):
@@ -122,9 +122,12 @@ class Database:
         self._asyncpg = importlib.import_module("asyncpg")
         self.writing = LoopThread("journal")
         self.reading = LoopThread("evidence")
-        self._writers = create_async_engine(
-            "postgresql+asyncpg://", async_creator=self._connect, poolclass=NullPool, hide_parameters=True
-        ).sync_engine
+        self._makers, self._writers = (
+            create_async_engine(
+                "postgresql+asyncpg://", async_creator=self._connect, poolclass=NullPool, hide_parameters=True
+            ).sync_engine
+            for _ in range(2)
+        )
         self._readers = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect,
@@ -137,7 +140,7 @@ class Database:
             hide_parameters=True,
         ).sync_engine
         event.listen(self._writers, "begin", _begin_locked)
-        for engine in (self._writers, self._readers):
+        for engine in (self._makers, self._writers, self._readers):
             event.listen(engine, "handle_error", _translate)
         self._points: Any = None
 
@@ -146,8 +149,10 @@ class Database:
             self._url, timeout=COMMAND_SECONDS, command_timeout=COMMAND_SECONDS, server_settings=_SERVER
         )
 
-    def create(self) -> None:
-        """The tables are there already (the gateway's migrations); here is only the empty head to be made."""
+    def create(self, tables: Callable[[Connection], None]) -> None:
+        with self._makers.begin() as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_OPENING})")
+            tables(connection)
 
     def connect(self) -> Connection:
         return self._writers.connect()

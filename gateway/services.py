@@ -13,6 +13,7 @@ from connectors.base import Connector
 from connectors.registry import load_connectors
 from connectors.transport import AioTransport
 from consent.evidence import Evidence, open_evidence
+from gateway import migrations
 from gateway.keys import Keys, load_keys, log_keys
 from gateway.profile.policy import CheckPolicy
 from gateway.profile.sign import ProfileSigner
@@ -46,6 +47,11 @@ def database_path(settings: Settings) -> Path:
     return settings.data / "xinqiao.sqlite"
 
 
+def database_place(settings: Settings) -> Path | str:
+    """What the evidence is opened with: the file in the data folder, or the URL of a PostgreSQL database."""
+    return database_path(settings) if settings.database is None else settings.database.get_secret_value()
+
+
 @asynccontextmanager
 async def open_services(
     settings: Settings, *, now: Now = utc_now, metrics: Metrics | None = None
@@ -68,14 +74,17 @@ async def open_services(
             transport=transport,
         )
         async with open_evidence(
-            database_path(settings),
+            database_place(settings),
             kek=keys.kek,
             pseudonym_key=keys.pseudonym,
             log_key=keys.log,
             other_log_keys=partial(log_keys, settings.key_folder),
             origin=settings.origin,
             permit_seconds=settings.limits.permit_seconds,
-            clock=now,
+            # The default is left to the database: one clock for all processes.
+            clock=None if now is utc_now else now,
+            # A file is brought up to date by whoever opens it; a database that others may be using is not.
+            tables=migrations.upgrade if settings.database is None else migrations.check,
         ) as evidence:
             yield Services(
                 settings,

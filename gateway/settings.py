@@ -107,7 +107,9 @@ class Settings(BaseSettings):
     )
 
     data: Path = DEFAULT_DATA
-    """Folder of the embedded database."""
+    """Folder of the embedded database, and of the keys in development."""
+    database: SecretStr | None = None
+    """A PostgreSQL database, ``postgresql://user:password@host/name``; the file in ``data`` when not given."""
     keys: Path | None = None
     """Folder of the gateway's own keys; ``data/keys`` in development. Production refuses keys inside ``data``."""
     production: bool = False
@@ -160,6 +162,13 @@ class Settings(BaseSettings):
     def clients(self) -> dict[str, Client]:
         """Everybody who may ask for access tokens, by the name that the log knows them by."""
         return {**self.lenders, **self.operators, **self.auditors}
+
+    @field_validator("database")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("a URL that begins with postgresql://")
+        return value
 
     @property
     def key_folder(self) -> Path:

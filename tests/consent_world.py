@@ -116,7 +116,7 @@ def ask(permit_id: str, consent_id: str, n: int = 0, **changes: Any) -> OpenPerm
 
 
 @asynccontextmanager
-async def world(path: Path, clock: Clock | None = None, **changes: Any) -> AsyncIterator[Evidence]:
+async def world(place: Path | str, clock: Clock | None = None, **changes: Any) -> AsyncIterator[Evidence]:
     keys: dict[str, Any] = {"kek": KEK, "pseudonym_key": PSEUDONYM_KEY, "log_key": LOG_KEY, "origin": ORIGIN}
-    async with open_evidence(path, clock=clock or Clock(), **{**keys, **changes}) as evidence:
+    async with open_evidence(place, clock=clock or Clock(), **{**keys, **changes}) as evidence:
         yield evidence

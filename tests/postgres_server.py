@@ -95,10 +95,10 @@ class PostgresServer:
         self.sql(f"CREATE DATABASE {TEMPLATE}")
         asyncio.run(create_tables(self.url(TEMPLATE)))
 
-    async def new_database(self) -> str:
-        """The URL of a new database with empty tables."""
+    async def new_database(self, template: str = TEMPLATE) -> str:
+        """The URL of a new database, with empty tables unless it is copied from another template."""
         name = f"t{secrets.token_hex(8)}"
-        await self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
+        await self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         return self.url(name)
 
 

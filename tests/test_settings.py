@@ -191,3 +191,17 @@ def test_no_two_clients_share_a_name_whatever_their_roles(table: str) -> None:
         Settings.model_validate({"lenders": {"bank-a": client}, table: {"bank-a": client}})
     held = Settings.model_validate({"lenders": {"bank-a": client}, table: {"other": client}})
     assert {name: one.role for name, one in held.clients.items()} == {"bank-a": "lender", "other": table[:-1]}
+
+
+def test_the_database_is_postgresql_and_its_password_is_never_shown(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XINQIAO_DATABASE", f"postgresql://user:{SECRET}@db.invalid/xinqiao")
+    settings = load_settings(file)
+    assert settings.database is not None
+    assert SECRET not in f"{settings!r}{settings.model_dump_json()}"
+    monkeypatch.setenv("XINQIAO_DATABASE", f"mysql://user:{SECRET}@db.invalid/xinqiao")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(file)
+    assert caught.value.details["at"] == "database"
+    assert SECRET not in str(caught.value)

@@ -36,7 +36,9 @@ def _write(source: LogSource, folder: Path) -> None:
 
 def _recorded() -> None:
     """A log that was never started, or whose file is gone, must not pass for an intact one."""
-    if not database_path(settings()).exists():
+    held = settings()
+    # Nothing makes a PostgreSQL database by the way.
+    if held.database is None and not database_path(held).exists():
         raise ConfigurationError(at="data", mend="there is no log in this folder")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import connectors, consent, demo, keys, log, operations, profile, witness
+from gateway.cli import connectors, consent, database, demo, keys, log, operations, profile, witness
 from gateway.cli.shared import State, fail
 from schemas.errors import XinqiaoError
 
@@ -23,6 +23,7 @@ app.add_typer(profile.app, name="profile")
 app.add_typer(connectors.app, name="connectors")
 app.add_typer(log.app, name="log")
 app.add_typer(keys.app, name="keys")
+app.add_typer(database.app, name="db")
 app.add_typer(operations.config_app, name="config")
 app.command("schema")(operations.schema)
 app.command("serve")(operations.serve)
