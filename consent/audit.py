@@ -104,6 +104,8 @@ class _Told:
             self.commitments[f"{entry['id']}/part"] = entry["commitment"]
         elif event.startswith("request."):
             self._request(index, entry)
+        elif event == "log.unmasked":
+            self.commitments[f"{entry['id']}/reason"] = entry["commitment"]
         for name in ("items", "sources"):
             if isinstance(entry.get(name), str):
                 self.commitments[f"{entry['id']}/{name}"] = entry[name]
@@ -166,7 +168,7 @@ def _listen(connection: Connection, told: _Told) -> Iterator[Flaw]:
     for row in connection.execute(select(log_entries).order_by(log_entries.c.position)):
         try:
             entry = orjson.loads(row.entry)
-            for column in ("id", "event", "time", "consent", "subject"):
+            for column in ("id", "event", "time", "actor", "consent", "subject"):
                 if entry[column] != getattr(row, column):
                     yield Flaw("log_entries", str(row.position), column)
             if entry["event"] == "consent.granted" and (entry["consent"],) in told.consents:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -27,14 +27,15 @@ from consent.log.rotation import Succession
 from consent.logkeys import succession
 from consent.permits import Permit, Sweep
 from consent.profiles import Issued
-from consent.reads import LogEntry, LogSource, StoredProfile
+from consent.reads import LogEntry, LogSource, Proven, StoredProfile
 from consent.requests import ExpireRequests, StoredRequest
+from consent.search import Conditions, Found, applications, enterprise_of, search
 from consent.storage import Store, open_store
 from consent.tables import metadata, subject_keys
 from consent.uses import Use, uses_of
 from consent.vault import RetentionClass, Vault
 from schemas.base import utc_text
-from schemas.consent import Consent, StatusChange
+from schemas.consent import Consent, Enterprise, StatusChange
 from schemas.errors import StorageUnavailable
 
 P = ParamSpec("P")
@@ -151,6 +152,26 @@ class Evidence:
     async def entries_about(self, consent_id: str) -> list[LogEntry]:
         """Every entry that names the consent, in order."""
         return await self._read(reads.entries_about, consent_id)
+
+    def pseudonym(self, uscc: str) -> str:
+        """Whom the log calls so."""
+        return self._vault.pseudonym(uscc)
+
+    async def search(self, conditions: Conditions, start: int, stop: int, limit: int) -> Found:
+        """Entries that meet the conditions, in order (consent.search.search)."""
+        return await self._read(search, self._vault, conditions, start, stop, limit)
+
+    async def enterprise(self, subject: str) -> Enterprise | None:
+        """Who is behind a pseudonym, as a consent says; None where no consent tells. Raises KeysUnavailable."""
+        return await self._read(enterprise_of, self._vault, subject)
+
+    async def applications(self, consents: Collection[str]) -> dict[str, str]:
+        """What the consents were given for, as far as their documents open."""
+        return await self._read(applications, self._vault, consents)
+
+    async def proofs(self, indexes: Sequence[int]) -> Proven:
+        """Where these entries stand under the newest checkpoint."""
+        return await self._read(reads.proofs, indexes)
 
     async def place(self, index: int) -> Issued:
         """Where entry ``index`` stands under the newest checkpoint. Raises InvalidRequest when there is none."""

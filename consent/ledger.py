@@ -254,6 +254,7 @@ class Page:
                 "id": id,
                 "event": event,
                 "time": time,
+                "actor": actor,
                 "consent": consent,
                 "subject": subject,
                 "entry": entry,

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, select
@@ -199,6 +199,25 @@ def place(connection: Connection, index: int) -> Issued:
     (found,) = entries(connection, index, index + 1)
     text = tuple(base64.b64encode(node).decode() for node in proof)
     return Issued(index, head.size, head.checkpoint, text, found.entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Inclusion proofs of some entries, in the order asked, under one checkpoint of ``size``."""
+
+    size: int
+    checkpoint: str
+    leaves: list[bytes]
+    paths: list[tuple[bytes, ...]]
+
+
+def proofs(connection: Connection, indexes: Sequence[int]) -> Proven:
+    """RFC 6962 section 2.1.1 for many entries at once: what their paths share is read once. Each index is in the
+    log."""
+    head = read_head(connection)
+    node = cache(partial(hash_at, connection))
+    paths = [inclusion_proof(index, head.size, node) for index in indexes]
+    return Proven(head.size, head.checkpoint, [node(0, index) for index in indexes], paths)
 
 
 _TILE = re.compile(r"([0-9]|[1-5][0-9])/((?:x[0-9]{3}/)*)([0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")

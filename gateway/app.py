@@ -7,7 +7,7 @@ import orjson
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
-from gateway.api import consents, log, operations, profiles, webhooks
+from gateway.api import audit, consents, log, operations, profiles, webhooks
 from gateway.api.openapi import openapi
 from gateway.api.operations import OPENAPI
 from gateway.api.routing import METRICS, REFUSALS, TOKENS, add_routes, outer
@@ -30,6 +30,7 @@ ROUTES = [
     *profiles.ROUTES,
     *webhooks.ROUTES,
     *log.ROUTES,
+    *audit.ROUTES,
     *operations.ROUTES,
 ]
 

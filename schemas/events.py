@@ -193,6 +193,39 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                 {"first": "first index", "last": "last index"},
             ),
             EventType(
+                "log.searched",
+                "检索日志",
+                "Entries of this log were looked for, and what was found was read, masked",
+                {
+                    "by": "names of the conditions",
+                    "filter": "SHA-256 of the conditions as canonical JSON, an enterprise as its pseudonym",
+                    "count": "how many entries were given",
+                    "first": "index that the search began at",
+                    "last": "index that it ended at",
+                },
+            ),
+            EventType(
+                "log.exported",
+                "导出日志",
+                "Entries of this log were exported to a file",
+                {
+                    "by": "names of the conditions",
+                    "filter": "as of log.searched",
+                    "count": "how many entries are in the file",
+                    "sha256": "SHA-256 of the file",
+                    "masked": "whether ids and pseudonyms are shortened in it",
+                },
+            ),
+            EventType(
+                "log.unmasked",
+                "查看完整日志",
+                "One entry was read whole, and which enterprise it is about",
+                {
+                    "index": "index of the entry",
+                    "commitment": "commitment to the reason given, keyed under the consent-evidence class",
+                },
+            ),
+            EventType(
                 "log.rekeyed",
                 "轮换日志密钥",
                 "From this entry on another key signs the heads of this log",

@@ -1,0 +1,42 @@
+"""Entries as an auditor sees them without a reason: enough to follow what happened, not to whom."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.base import Json
+
+SHOWN = 8
+"""Characters that are left of an id, a pseudonym or a commitment: enough to see that two are the same."""
+# What says nothing about an enterprise. An event that is new here is masked until somebody decides.
+_PLAIN = frozenset(
+    {
+        "v", "event", "time", "actor", "code", "operation", "purpose", "assurance", "version", "use", "revision",
+        "first", "last", "valid_from", "valid_to", "valid_until", "expires", "count", "index", "by", "masked",
+        "attempts", "about", "events", "items", "sources",
+    }
+)  # fmt: skip
+_COMMITMENT = re.compile("[0-9a-f]{64}")
+
+
+def masked(entry: Mapping[str, Any]) -> dict[str, Json]:
+    """The entry with every id, pseudonym and commitment shortened."""
+    return {key: _listed(value) if key in _PLAIN else _short(value) for key, value in entry.items()}
+
+
+def _short(value: Any) -> Json:
+    if isinstance(value, list):
+        return [_short(one) for one in value]
+    if isinstance(value, str) and len(value) > SHOWN:
+        return value[:SHOWN] + "…"
+    return value if value is None or isinstance(value, str | int) else "…"
+
+
+def _listed(value: Any) -> Json:
+    """A list of platforms and data sets may hold commitments; a list too large for an entry is one itself."""
+    if isinstance(value, list):
+        return [_listed(one) for one in value]
+    if isinstance(value, str) and _COMMITMENT.fullmatch(value):
+        return _short(value)
+    plain: Json = value
+    return plain
