@@ -1,8 +1,6 @@
 """``xinqiao connectors``: list, show, test, fetch, sign."""
 
 import asyncio
-import time
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +11,8 @@ from connectors.base import Connector, Progress, Query, Subject
 from connectors.kit.conformance import check
 from connectors.ports import OpenGuard
 from connectors.registry import BUILT_IN
-from connectors.signing import SCHEMES
-from connectors.signing.base import Moment, new_nonce
-from connectors.wire import Draft, WireReply, WireRequest
-from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say, write
+from gateway.cli.shared import AsJson, print_json, print_table, run, say, write
+from gateway.cli.sign import sign
 from gateway.profile.request import months_back
 from gateway.services import Services
 from schemas.errors import InvalidRequest, UpstreamError
@@ -138,53 +134,4 @@ def fetch(
         raise typer.Exit(1)
 
 
-def _unix_seconds(at: str) -> float:
-    moment = datetime.fromisoformat(at)
-    if moment.tzinfo is None:
-        raise ValueError("a time without offset means another moment on another machine")
-    return moment.timestamp()
-
-
-@app.command()
-def sign(
-    scheme: Annotated[str, typer.Argument(help=", ".join(sorted(SCHEMES)))],
-    request: Annotated[Path, typer.Option(help="JSON: method, base_url, path, query, body, encode, charset, options.")],
-    credentials: Annotated[Path, typer.Option(help="JSON: secrets by name.")],
-    at: Annotated[str | None, typer.Option(help="Time with offset; now if not given.")] = None,
-    nonce: Annotated[str | None, typer.Option(help="10 to 20 letters or digits; a fresh one if not given.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """签名 Show the canonical string (secrets masked) and what the scheme adds to the request."""
-    if scheme not in SCHEMES:
-        raise InvalidRequest(at="scheme", mend=", ".join(sorted(SCHEMES)))
-    try:
-        asked, secrets = orjson.loads(read_file(request)), orjson.loads(read_file(credentials))
-        moment = Moment(time.time() if at is None else _unix_seconds(at), nonce or new_nonce())
-        draft = Draft(
-            method=asked["method"],
-            base_url=asked["base_url"],
-            path=asked["path"],
-            query=tuple((str(k), str(v)) for k, v in asked.get("query", {}).items()),
-            body=asked.get("body"),
-            encode=asked.get("encode", "none"),
-            charset=asked.get("charset", "utf-8"),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InvalidRequest(at="request, credentials or at", mend="see docs/signing.md for the form") from None
-    signer = SCHEMES[scheme].build(asked.get("options", {}), secrets)
-    explained = signer.explain(draft, moment)
-
-    async def no_send(_request: WireRequest) -> WireReply:
-        raise InvalidRequest
-
-    try:
-        headers = asyncio.run(signer.sign(draft, moment, no_send)).headers
-    except InvalidRequest:  # the scheme wants a token from the platform first: only its text can be shown
-        headers = explained.headers
-    parameters = explained.parameters
-    if as_json:
-        print_json({"canonical": explained.canonical, "headers": dict(headers), "parameters": dict(parameters)})
-    else:
-        write(explained.canonical)
-        rows = [["header", *pair] for pair in headers.items()] + [["parameter", *pair] for pair in parameters.items()]
-        print_table(scheme, ["", "name", "value"], rows)
+app.command()(sign)
