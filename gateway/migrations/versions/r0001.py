@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=200), nullable=False),
         sa.Column("event", sa.String(length=32), nullable=False),
         sa.Column("time", sa.String(length=35), nullable=False),
+        sa.Column("actor", sa.String(length=64), nullable=False),
         sa.Column("consent", sa.String(length=200), nullable=True),
         sa.Column("subject", sa.String(length=64), nullable=True),
         sa.Column("entry", sa.LargeBinary(), nullable=False),
@@ -48,6 +49,18 @@ def upgrade() -> None:
     )
     op.create_index("ix_log_entries_consent", "log_entries", ["consent"], unique=False, if_not_exists=True)
     op.create_index("ix_log_entries_subject", "log_entries", ["subject"], unique=False, if_not_exists=True)
+    op.create_index(
+        "log_entries_by_actor", "log_entries", ["actor", "position"], unique=False, if_not_exists=True
+    )
+    op.create_index(
+        "log_rare_events",
+        "log_entries",
+        ["event", "position"],
+        unique=False,
+        sqlite_where=sa.text("event NOT IN ('permit.granted', 'profile.issued')"),
+        postgresql_where=sa.text("event NOT IN ('permit.granted', 'profile.issued')"),
+        if_not_exists=True,
+    )
     op.create_index(
         "log_key_rotations",
         "log_entries",
