@@ -9,7 +9,7 @@ from typing import Any
 from connectors.decoding import compile_decoder
 from connectors.engine.plan import Plan, compile_plan
 from connectors.engine.window import Window, compile_window
-from connectors.manifest_text import KeyPath, Refusal, error, parse, read
+from connectors.manifest_text import KeyPath, Refusal, Source, error, parse, read
 from connectors.signing import SCHEMES
 from schemas.base import Json, json_schema
 from schemas.errors import InvalidValue, ManifestError
@@ -17,6 +17,7 @@ from schemas.manifest import Manifest
 from schemas.records import CATALOGUE, DataSet
 
 FILE = "manifest.toml"
+TEMPLATE = "template.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Loaded:
     """A manifest ready to serve. ``version`` is the manifest's own and the first 12 hex digits of its SHA-256."""
 
     folder: Path
+    fixtures: Path
+    """The template's where a manifest extends one and has none of its own."""
     manifest: Manifest
     version: str
     plans: Mapping[str, Plan]
@@ -36,16 +39,27 @@ class Loaded:
 
 def load(folder: Path, catalogue: Mapping[str, DataSet] = CATALOGUE) -> Loaded:
     """Read ``folder/manifest.toml``. Raises ManifestError with file, line, key path and how to mend it."""
-    file = folder / FILE
-    text, data = read(file)
-    manifest = parse(file, text, data)
+    source = _source(folder)
+    manifest = parse(source)
     try:
-        return _compile(folder, text, manifest, catalogue)
+        return _compile(folder, source, manifest, catalogue)
     except Refusal as refusal:
-        raise error(file, text, refusal) from None
+        raise error(source, refusal) from None
 
 
-def _compile(folder: Path, text: str, manifest: Manifest, catalogue: Mapping[str, DataSet]) -> Loaded:
+def _source(folder: Path) -> Source:
+    own = read(folder / FILE)
+    extends = own.data.pop("extends", None)
+    if extends is None:
+        return own
+    if not isinstance(extends, str) or not (folder / extends / TEMPLATE).is_file():
+        raise error(own, Refusal(("extends",), f"name a folder, from this one, that holds {TEMPLATE}"))
+    if "dataset" in own.data:
+        raise error(own, Refusal(("dataset", 0), "the template has the data sets: write a manifest of its own instead"))
+    return own.over(read((folder / extends / TEMPLATE).resolve()))
+
+
+def _compile(folder: Path, source: Source, manifest: Manifest, catalogue: Mapping[str, DataSet]) -> Loaded:
     try:
         decode = compile_decoder(tuple(manifest.decode.charset), tuple(manifest.decode.steps))
     except InvalidValue as err:
@@ -58,10 +72,12 @@ def _compile(folder: Path, text: str, manifest: Manifest, catalogue: Mapping[str
     plans = [compile_plan(manifest, i, catalogue, decode) for i in range(len(manifest.dataset))]
     if manifest.auth.scheme not in SCHEMES:
         raise Refusal(("auth", "scheme"), f"use one of {', '.join(sorted(SCHEMES))}")
+    own = folder / "fixtures"
     loaded = Loaded(
         folder,
+        source.template.file.parent / "fixtures" if source.template and not own.is_dir() else own,
         manifest,
-        f"{manifest.version}+{hashlib.sha256(text.encode()).hexdigest()[:12]}",
+        f"{manifest.version}+{hashlib.sha256(source.whole.encode()).hexdigest()[:12]}",
         {plan.name: plan for plan in plans},
         windows,
     )

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -29,34 +30,75 @@ class Refusal(Exception):
         self.mend = mend
 
 
-def read(file: Path) -> tuple[str, dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A manifest's file, text and tables; ``data`` also holds what ``template`` says where the manifest is silent."""
+
+    file: Path
+    text: str
+    data: dict[str, Any]
+    own: dict[str, Any]
+    template: "Source | None" = None
+
+    @property
+    def whole(self) -> str:
+        return self.text + (self.template.text if self.template else "")
+
+    def over(self, template: "Source") -> "Source":
+        return Source(self.file, self.text, _laid_over(template.data, self.data), self.data, template)
+
+    def line(self, path: KeyPath) -> tuple[Path, int]:
+        """File and line of the key at ``path``: the template's where the manifest does not have it."""
+        if self.template and _holds(self.template.data, path) and not _holds(self.own, path):
+            return self.template.line(path)
+        return self.file, line_of(self.text, path)
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Tables key by key; everything else, lists too, takes the place of what was there."""
+    both = [k for k, v in above.items() if isinstance(v, dict) and isinstance(below.get(k), dict)]
+    return {**below, **above, **{k: _laid_over(below[k], above[k]) for k in both}}
+
+
+def _holds(data: Any, path: KeyPath) -> bool:
+    for part in path:
+        if part not in (data if isinstance(data, dict) else range(len(data)) if isinstance(data, list) else ()):
+            return False
+        data = data[part]
+    return True
+
+
+def read(file: Path) -> Source:
     """The text and its TOML tables. Raises ManifestError where it cannot be read or is no TOML 1.0."""
     try:
         text = file.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError):
         raise ManifestError(file=str(file), line=0, at="", mend="make this a readable UTF-8 file") from None
     try:
-        return text, tomllib.loads(text)
+        data = tomllib.loads(text)
+        return Source(file, text, data, data)
     except tomllib.TOMLDecodeError as err:
         place = _PLACE.search(str(err))
         line = int(place[1]) if place else text.count("\n") + 1
         raise ManifestError(file=str(file), line=line, at="", mend="write valid TOML 1.0 here") from None
 
 
-def parse(file: Path, text: str, data: dict[str, Any]) -> manifest.Manifest:
+def parse(source: Source) -> manifest.Manifest:
     """Raises ManifestError for the first unknown key in the order of the file, else for the first that is wrong."""
     try:
-        return manifest.Manifest.model_validate(data)
+        return manifest.Manifest.model_validate(source.data)
     except ValidationError as err:
         found = err.errors(include_url=False, include_input=False)
         # A key that is misspelt is missing too: the misspelling is what to mend.
         found = [e for e in found if e["type"] == "extra_forbidden"] or found
-        raise error(file, text, min((_refusal(e, data) for e in found), key=lambda r: line_of(text, r.at))) from None
+        refusals = [_refusal(e, source.data) for e in found]
+        raise error(source, min(refusals, key=lambda r: source.line(r.at)[1])) from None
 
 
-def error(file: Path, text: str, refusal: Refusal) -> ManifestError:
+def error(source: Source, refusal: Refusal) -> ManifestError:
+    file, line = source.line(refusal.at)
     at = ".".join(str(part) for part in refusal.at)
-    return ManifestError(file=str(file), line=line_of(text, refusal.at), at=at, mend=refusal.mend)
+    return ManifestError(file=str(file), line=line, at=at, mend=refusal.mend)
 
 
 def line_of(text: str, path: KeyPath) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from connectors.base import Connector
 from connectors.engine.call import Transport
 from connectors.engine.connector import DeclarativeConnector
+from connectors.local import SCHEME, LocalTransport
 from connectors.manifest import FILE, Loaded, load
 from connectors.signing.base import new_nonce
 from schemas.errors import ConfigurationError
@@ -64,8 +65,10 @@ def load_connectors(
             continue
         enabled, base_url, secrets = platforms.get(name, (True, None, {}))
         if enabled:
+            address = base_url or loaded.manifest.base_url
+            below = LocalTransport(secrets) if address.startswith(SCHEME) else transport
             made[name] = DeclarativeConnector(
-                loaded, transport, secrets, base_url=base_url, clock=clock, nonce=nonce, sleep=sleep
+                loaded, below, secrets, base_url=address, clock=clock, nonce=nonce, sleep=sleep
             )
     return made
 

@@ -34,6 +34,7 @@ from schemas.errors import ConfigurationError
 from schemas.records import CATALOGUE
 
 LENDER = "demo-bank"
+OUTLET = "sh-ywtb"
 PURPOSE = "credit_assessment"
 Say = Callable[[str], None]
 
@@ -64,9 +65,12 @@ def sample_grant(
     subject: Mapping[str, str], offers: Mapping[str, Mapping[str, frozenset[str]]], now: datetime, **changes: Any
 ) -> dict[str, Any]:
     """A consent to everything that ``offers`` (platform, data set, fields) lists; invented, and says so."""
+    passed_on = offers.get(OUTLET, {})
     scopes = [
         {"platform": platform, "dataset": dataset, "fields": sorted(fields)}
+        | ({"via": [OUTLET]} if dataset in passed_on else {})
         for platform, datasets in sorted(offers.items())
+        if platform != OUTLET
         for dataset, fields in sorted(datasets.items())
     ]
     asked = {dataset for datasets in offers.values() for dataset in datasets}
@@ -79,6 +83,7 @@ def sample_grant(
         "text_version": "sandbox-1",
         "text_sha256": sha256(_TEXT.encode()).hexdigest(),
         "scopes": scopes,
+        "intermediaries": [{"id": OUTLET, "name": "上海一网通办"}] if passed_on else [],
         "lookback_months": 36,
         "valid_from": utc_text(now - timedelta(days=1)),
         "valid_to": utc_text(now + timedelta(days=90)),
@@ -103,12 +108,18 @@ def demo_settings(
 ) -> Settings:
     """Settings of a gateway whose every platform is the sandbox at ``sandbox_url``."""
     host = sandbox_url.removeprefix("http://")
+    districts = [name for name in credentials if name.startswith("district-")]
+    # A lender near the scenarios' firms: their own district is enough.
+    connected = {name: held for name, held in credentials.items() if name not in districts[1:]}
     return Settings(
         data=folder,
         lenders={LENDER: Lender(name="演示银行 Demo Bank (invented)", jwks={"keys": [public_jwk(lender_key)]})},
         platforms={
-            name: Platform(base_url=f"{sandbox_url}/{name}", credentials=dict(secrets))
-            for name, secrets in credentials.items()
+            name: Platform(
+                base_url=None if name == "bank-internal" else f"{sandbox_url}/{name}",
+                credentials=dict(held),
+            )
+            for name, held in connected.items()
         },
         allow_private=[host],
         **more,
@@ -140,7 +151,7 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
 async def running_demo(folder: Path, *, seed: int = 1, **settings: Any) -> AsyncIterator[Demo]:
     """Sandbox, gateway and lender on loopback, with data and keys in ``folder``."""
     key = await asyncio.to_thread(lender_key, folder)
-    sandbox = await start_sandbox(0, seed=seed)
+    sandbox = await start_sandbox(0, seed=seed, bank=folder / "bank")
     try:
         async with aiohttp.ClientSession(trust_env=False) as session:
             held = demo_settings(folder, sandbox.url, sandbox.secrets, key, **settings)

@@ -15,8 +15,10 @@ from connectors.transport import AioTransport
 from consent.evidence import Evidence, open_evidence
 from gateway import migrations
 from gateway.keys import Keys, load_keys, log_keys
+from gateway.profile.plan import EVERY, Strategy
 from gateway.profile.policy import CheckPolicy
 from gateway.profile.sign import ProfileSigner
+from gateway.profile.strategy import strategy_of
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
 from schemas.errors import ConfigurationError
@@ -38,6 +40,7 @@ class Services:
     metrics: Metrics
     now: Now
     policy: CheckPolicy
+    strategy: Strategy = EVERY
 
 
 SERVICES = web.AppKey("services", Services)
@@ -95,6 +98,7 @@ async def open_services(
                 metrics or Metrics(),
                 now,
                 CheckPolicy(),
+                strategy_of(settings, connectors),
             )
     finally:
         await transport.close()

@@ -29,6 +29,10 @@ NOT_A_CLIENT = frozenset({ENTERPRISE, "operator", "unknown"})
 """Whom the log names so: the enterprise on its page, the command line, and a caller that could not be told."""
 
 
+SourceText = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*( via [a-z][a-z0-9-]*)?$", max_length=150)]
+"""``sh-tax``, or ``sh-tax via sh-ywtb`` for an outlet that passes it on."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -64,6 +68,8 @@ class Platform(_Part):
     enabled: bool = True
     base_url: str | None = None
     credentials: dict[str, SecretStr] = Field(default_factory=dict)
+    required: bool = True
+    """Whether a profile is incomplete while this platform does not answer."""
 
 
 class Witness(_Part):
@@ -123,6 +129,8 @@ class Settings(BaseSettings):
     operators: dict[Name, Operator] = Field(default_factory=dict)
     auditors: dict[Name, Auditor] = Field(default_factory=dict)
     platforms: dict[Name, Platform] = Field(default_factory=dict)
+    sources: dict[Name, Annotated[list[SourceText], Field(min_length=1)]] = Field(default_factory=dict)
+    """By data set: the platforms to ask, the next only where the one before gave nothing."""
     connectors: list[Path] = Field(default_factory=list)
     """Folders of connectors from outside the catalogue."""
     allow_connectors: list[Name] | None = None

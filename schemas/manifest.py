@@ -359,7 +359,11 @@ class Manifest(Model):
     names: Names
     owner: ShortText
     assurance: Literal["published-spec", "assumed"]
-    base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*[^\s?#/])?$", max_length=300)]
+    base_url: Annotated[
+        str, StringConstraints(pattern=r"^(https?|local)://[^\s/?#@]+(/[^\s?#]*[^\s?#/])?$", max_length=300)
+    ]
+    outlet: bool = False
+    """Passes on what other platforms hold: asked only where settings send a data set through it."""
     auth: Auth
     reply: SignedReply | None = None
     decode: Decode = Decode()

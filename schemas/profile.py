@@ -137,6 +137,8 @@ class Indicator(Model):
 class Source(Model):
     platform: Name
     dataset: Name
+    via: Name | None
+    """The outlet that passed it on; None where the platform itself was asked."""
     state: State
     reason: ShortText | None
     connector_version: ShortText

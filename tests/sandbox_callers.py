@@ -212,6 +212,67 @@ def cases(bearer: str, uscc: str, cursor: str = "", now: float = NOW) -> Call:
     return Call("GET", "/sh-court/api/cases", query, CIMultiDict({"Authorization": f"Bearer {bearer}"}), b"", now)
 
 
+def yunlian(ask: Ask) -> Call:
+    given = ask.business(
+        merId=ask.secrets["mer_id"],
+        reqTime=str(int(ask.at * 1000)),
+        reqNo=ask.nonce,
+        custCode=ask.uscc,
+        custName="虚构",
+        pageIndex=str(ask.page),
+    )
+    text = "&".join(f"{k}={given[k]}" for k in sorted(given))
+    given["signature"] = _private(ask.secrets["private_key"]).sign(text.encode(), form="decimal").decode()
+    given.pop(ask.without, None)
+    return _call(ask, "POST", "/yunlian/yx/query", {}, json.dumps(given).encode())
+
+
+def core(ask: Ask) -> Call:
+    path = "/core-enterprise/scf/" + ("trade" if ask.dataset == "core_trade" else "payables")
+    months = {"from": ask.first, "to": ask.last} if ask.dataset == "core_trade" else {}
+    query = urlencode(ask.business(partner=ask.uscc, page=ask.page, limit=50, **months))
+    when = format_datetime(datetime.fromtimestamp(ask.at, UTC), usegmt=True)
+    key = ask.secrets["access_key"]
+    ordered = "&".join(sorted(query.split("&")))
+    headers = {
+        "X-HMAC-ACCESS-KEY": key,
+        "X-HMAC-ALGORITHM": "hmac-sha256",
+        "Date": when,
+        "X-HMAC-SIGNATURE": _mac(ask.secrets["secret_key"], f"GET\n{path}\n{ordered}\n{key}\n{when}\n"),
+    }
+    return _call(ask, "GET", f"{path}?{query}", headers)
+
+
+def acfic(ask: Ask) -> Call:
+    ts, nonce = str(int(ask.at)), ask.nonce
+    headers = {
+        "x-rio-paasid": ask.secrets["paasid"],
+        "x-rio-timestamp": ts,
+        "x-rio-nonce": nonce,
+        "x-rio-signature": hashlib.sha256(f"{ts}{ask.secrets['token']}{nonce}{ts}".encode()).hexdigest().upper(),
+    }
+    query = urlencode(ask.business(creditCode=ask.uscc, entName="虚构"))
+    return _call(ask, "GET", f"/acfic-sh/open/member?{query}", headers)
+
+
+def pudong(ask: Ask) -> Call:
+    body = json.dumps(ask.business(tyshxydm=ask.uscc, qymc="虚构", pageNo=ask.page, pageSize=20)).encode()
+    app, ts = ask.secrets["app_id"], str(int(ask.at))
+    text = f"{app}&{ts}&{ask.nonce}&{hashlib.sha256(body).hexdigest()}"
+    sign = hmac.digest(ask.secrets["app_key"].encode(), text.encode(), "sha256").hex()
+    headers = {"X-PD-App": app, "X-PD-Time": ts, "X-PD-Nonce": ask.nonce, "X-PD-Sign": sign}
+    return _call(ask, "POST", "/pudong-credit/fuwu/pj", headers, body)
+
+
+def huangpu(ask: Ask) -> Call:
+    path, ts = "/district-huangpu/api/qyfc", str(int(ask.at * 1000))
+    body = urlencode(ask.business(tyshxydm=ask.uscc, qymc="虚构")).encode()
+    text = f"POST\n{path}\n{ts}\n{ask.nonce}\n{sm2.sm3(body).hex()}"
+    sign = sm2.hmac_sm3(ask.secrets["app_key"].encode(), text.encode()).hex()
+    headers = {"X-Qx-Id": ask.secrets["app_id"], "X-Qx-Time": ts, "X-Qx-Nonce": ask.nonce, "X-Qx-Sign": sign}
+    return _call(ask, "POST", path, headers, body)
+
+
 CALLERS: dict[str, Callable[[Ask], Call]] = {
     "sh-registry": registry,
     "sh-hrss": hrss,
@@ -221,8 +282,13 @@ CALLERS: dict[str, Callable[[Ask], Call]] = {
     "credit-sh": credit,
     "ccrc-receivables": ccrc,
     "guarantee-fund": guarantee,
+    "yunlian": yunlian,
+    "core-enterprise": core,
+    "acfic-sh": acfic,
+    "pudong-credit": pudong,
+    "district-huangpu": huangpu,
 }
-"""Every platform that signs each request; sh-court has its tokens."""
+"""Every platform that signs each request, of the districts the first; sh-court and sh-ywtb have their tokens."""
 
 
 def later(call: Call, seconds: float) -> Call:
@@ -475,6 +541,7 @@ def _row_ccrc(r: Row) -> Row:
         "confirmed_on": _d8(r["ConfirmTime"]),
         "state": {"01": "open", "02": "confirmed", "03": "financed", "04": "settled"}[r["Status"]],
         "pledged": r["Pledged"] == "Y",
+        "financier": r["Pledgee"] or None,
     }
 
 
@@ -491,6 +558,72 @@ def _row_guarantee(r: Row) -> Row:
         "ends_on": r["DQR"].replace("/", "-"),
         "compensated": Decimal(r["DCJE"]) * 10**8,
         "state": {"1": "active", "2": "released"}[r["ZT"]],
+    }
+
+
+def _row_yunlian(r: Row) -> Row:
+    return {
+        "number": r["pzbh"],
+        "issuer": r["kjr"],
+        "holder": r["cyr"],
+        "amount": Decimal(r["je"]) / 100,
+        "level": r["cfjb"],
+        "parent": r["sjpz"] or None,
+        "promised_on": _d8(r["cnfkr"]),
+        "state": {"1": "held", "2": "split", "3": "transferred", "4": "financed"}[r["zt"]],
+        "receivable": r["yszk"],
+        "financier": r["rzjg"] or None,
+    }
+
+
+def _rows_core(dataset: str, head: Row, r: Row) -> Row:
+    if dataset == "core_trade":
+        return {
+            **{k: r[k] for k in ("month", "orders", "purchases", "paid", "outstanding", "overdue")},
+            "side": {"supplier": "upstream", "dealer": "downstream"}[r["role"]],
+            "core_enterprise": head["core"],
+        }
+    return {
+        "number": r["no"],
+        "debtor": r["buyer"],
+        "debtor_uscc": r["buyerCode"],
+        "amount": r["amount"],
+        "outstanding": r["open"],
+        "invoiced_on": r["invoiced"],
+        "due_on": r["due"],
+        "confirmed_on": r["confirmed"],
+        "state": r["status"],
+        "pledged": r["assigned"],
+        "financier": r["assignee"],
+    }
+
+
+def _row_acfic(r: Row) -> Row:
+    def day(text: str | None) -> str | None:
+        return None if text is None else "-".join(part.zfill(2) for part in _han(text).split("-"))
+
+    return {
+        "name": r["mc"],
+        "kind": {"会员": "membership", "荣誉": "honour", "推荐": "recommendation"}[r["lb"]],
+        "authority": r["dw"],
+        "granted_on": day(r["rq"]),
+        "valid_to": day(r["yxq"]),
+    }
+
+
+_SUPPORT = {"01": "subsidy", "02": "evaluation", "03": "white_list", "04": "financing_need", "补贴": "subsidy",
+            "白名单": "white_list"}  # fmt: skip
+
+
+def _row_support(r: Row, unit: int) -> Row:
+    day = r["rq"] if "-" in r["rq"] else _d8(r["rq"])
+    return {
+        "name": r["mc"],
+        "kind": _SUPPORT[r.get("lx") or r["lb"]],
+        "amount": Decimal(r["je"]) * unit if r["je"] else None,
+        "authority": r["bm"],
+        "granted_on": day,
+        "result": r["jg"] or None,
     }
 
 
@@ -532,5 +665,16 @@ def read(platform: str, dataset: str, body: bytes) -> tuple[list[Row], bool]:
         return [_rows_tax(dataset, r) for r in inner["rows"]], inner["totalPage"] > 1
     if platform == "sh-court":
         return [_row_court(r) for r in reply["result"]["data"]], reply["result"]["next"] is not None
+    if platform == "yunlian":
+        data = reply["rspData"] or {"list": [], "hasNext": "0"}
+        return [_row_yunlian(r) for r in data["list"]], data["hasNext"] == "1"
+    if platform == "core-enterprise":
+        return [_rows_core(dataset, reply, r) for r in reply["items"]], reply["total"] > 50
+    if platform == "acfic-sh":
+        return [_row_acfic(r) for r in (reply["resultData"] or {"items": []})["items"]], False
+    if platform == "pudong-credit":
+        return [_row_support(r, 10_000) for r in reply["content"]["sj"]], False
+    if platform == "district-huangpu":
+        return [_row_support(r, 1) for r in (reply["result"] or {"zc": []})["zc"]], False
     body_ = reply["BODY"] or {"ROWS": [], "MORE": "N"}
     return [_row_guarantee(r) for r in body_["ROWS"] if r["ROWCODE"] == "SUC0000"], body_["MORE"] == "Y"

@@ -1,4 +1,4 @@
-"""The nine connectors of the catalogue: their own fixtures, and against the sandbox over a real socket."""
+"""The connectors of the catalogue: their own fixtures, and against the sandbox over a real socket."""
 
 import asyncio
 import re
@@ -15,18 +15,25 @@ from aiohttp import ClientSession
 from connectors.base import Found, Progress, Query, Reply, Subject
 from connectors.engine.connector import DeclarativeConnector
 from connectors.kit.conformance import check
-from connectors.manifest import Loaded, load
+from connectors.local import LocalTransport
+from connectors.manifest import Loaded
 from connectors.ports import OpenGuard
-from connectors.registry import BUILT_IN
+from connectors.registry import BUILT_IN, find
+from connectors.sandbox.platforms.ywtb import PASSED_ON
 from connectors.sandbox.population import Enterprise
 from connectors.sandbox.server import Running, start_sandbox
-from connectors.sandbox.views import PLATFORM_OF, truth
+from connectors.sandbox.views import PLATFORM_OF, canonical, holders, truth, view
 from connectors.signing.base import new_nonce
 from connectors.transport import AioTransport
 from schemas.errors import SubjectMismatch, UpstreamBusy, UpstreamDenied
 from schemas.records import CATALOGUE
 
-LOADED: dict[str, Loaded] = {folder.name: load(folder) for folder in sorted(BUILT_IN.iterdir()) if folder.is_dir()}
+LOADED: dict[str, Loaded] = find([])
+SIGNING = [platform for platform in LOADED if platform != "bank-internal"]
+NOT_THERE = {("core-enterprise", "receivables"): {"uploaded_on"}}
+"""Nothing is uploaded to the books of the debtor."""
+OWN = {(platform, dataset) for dataset in PLATFORM_OF for platform in holders(dataset)}
+"""Each data set of each platform that holds it itself; the outlet only passes on."""
 NOW = datetime(2026, 11, 24, 6, tzinfo=UTC).timestamp()
 FIRST, LAST = (2024, 12), (2026, 11)
 RSA_OF_ANOTHER = (Path(__file__).parent / "keys" / "rsa2_test_only.pem").read_text().partition("\n")[2]
@@ -50,11 +57,13 @@ class Bench:
         nonce: Callable[[], str] = new_nonce,
     ) -> DeclarativeConnector:
         """``changed``: secrets that are not what they should be. ``behind``: seconds our clock is slow."""
+        local = platform == "bank-internal"
+        secrets = {**self.sandbox.secrets[platform], **(changed or {})}
         return DeclarativeConnector(
             LOADED[platform],
-            self._transport,
-            {**self.sandbox.secrets[platform], **(changed or {})},
-            base_url=f"{self.sandbox.url}/{platform}",
+            LocalTransport(secrets) if local else self._transport,
+            secrets,
+            base_url=None if local else f"{self.sandbox.url}/{platform}",
             clock=lambda: self.hour[0] - behind,
             nonce=nonce,
         )
@@ -66,9 +75,9 @@ class Bench:
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     hour = [NOW]
-    sandbox = await start_sandbox(clock=lambda: hour[0])
+    sandbox = await start_sandbox(clock=lambda: hour[0], bank=tmp_path)
     transport = AioTransport(allowed_private=[urlsplit(sandbox.url).netloc])
     yield Bench(sandbox, transport, hour)
     await transport.close()
@@ -84,7 +93,7 @@ async def fetch(
 
 
 def datasets(platform: str) -> list[str]:
-    return [dataset for dataset, its in PLATFORM_OF.items() if its == platform]
+    return list(LOADED[platform].plans)
 
 
 def comparable(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,9 +108,22 @@ def test_a_connector_passes_its_own_fixtures(platform: str) -> None:
     assert len(results) > 3
 
 
-def test_the_catalogue_holds_the_nine_platforms_and_their_data_sets() -> None:
-    assert set(LOADED) == set(PLATFORM_OF.values())
-    assert {d: p for p, loaded in LOADED.items() for d in loaded.plans} == PLATFORM_OF
+def test_the_catalogue_holds_every_platform_of_the_sandbox_and_its_data_sets() -> None:
+    outlets = {platform for platform, loaded in LOADED.items() if loaded.manifest.outlet}
+    assert outlets == {"sh-ywtb"}
+    assert {(p, d) for p, loaded in LOADED.items() if p not in outlets for d in loaded.plans} == OWN
+    assert set(LOADED["sh-ywtb"].plans) == set(PASSED_ON)
+    assert set(PLATFORM_OF) == set(CATALOGUE)
+
+
+def test_a_district_is_one_small_file_beside_the_template() -> None:
+    districts = [loaded for platform, loaded in LOADED.items() if platform.startswith("district-")]
+    assert len(districts) >= 10
+    for loaded in districts:
+        assert [child.name for child in loaded.folder.iterdir()] == ["manifest.toml"]
+        assert len((loaded.folder / "manifest.toml").read_text("utf-8").splitlines()) <= 15
+        assert loaded.fixtures == BUILT_IN / "districts" / "fixtures"
+    assert len({loaded.version for loaded in districts}) == len(districts)
 
 
 def test_no_connector_claims_a_published_specification() -> None:
@@ -109,21 +131,25 @@ def test_no_connector_claims_a_published_specification() -> None:
 
 
 def test_no_two_platforms_sign_alike() -> None:
-    ways = [(loaded.manifest.auth.scheme, repr(loaded.manifest.auth.options)) for loaded in LOADED.values()]
-    assert len(set(ways)) == len(ways) == 9
+    ways: dict[tuple[str, str], set[str]] = {}
+    for platform, loaded in LOADED.items():
+        way = loaded.manifest.auth.scheme, repr(loaded.manifest.auth.options)
+        ways.setdefault(way, set()).add("district" if platform.startswith("district-") else platform)
+    assert {len(same) for same in ways.values()} == {1}
+    assert len(ways) == 16
 
 
 @pytest.mark.parametrize("platform", LOADED)
 def test_every_field_of_a_data_set_is_mapped(platform: str) -> None:
     for dataset, plan in LOADED[platform].plans.items():
-        assert set(plan.specs) == set(CATALOGUE[dataset].fields)
+        assert set(plan.specs) == set(CATALOGUE[dataset].fields) - NOT_THERE.get((platform, dataset), set())
 
 
 def telling(bench: Bench) -> list[tuple[Enterprise, dict[str, list[dict[str, Any]]]]]:
     """The first enterprises beyond the scenarios that show each data set with rows, without any, and over pages."""
     chosen = []
     seen: set[tuple[str, str]] = set()
-    for n in range(10, 300):
+    for n in [*range(10, 300), 4]:
         e = bench.sandbox.world.enterprise(n)
         known = truth(e)
         assert (known["first"], known["last"]) == ("2024-12", "2026-11")
@@ -137,23 +163,45 @@ def telling(bench: Bench) -> list[tuple[Enterprise, dict[str, list[dict[str, Any
 
 async def test_every_data_set_reads_as_the_sandboxs_truth_says(bench: Bench) -> None:
     connectors = {platform: bench.connector(platform) for platform in LOADED}
-    found: dict[str, set[Found]] = {dataset: set() for dataset in PLATFORM_OF}
-    for e, rows in telling(bench):
-        for dataset, platform in PLATFORM_OF.items():
+    found: dict[tuple[str, str], set[Found]] = {place: set() for place in OWN}
+    for e, _ in telling(bench):
+        for platform, dataset in sorted(OWN):
             reply = await fetch(connectors[platform], e, dataset)
-            expected = rows[dataset]
+            expected = canonical(view(e, dataset, month(FIRST), month(LAST), platform))
             if dataset == "annual_report":
-                expected = [row for row in expected if row["year"] >= FIRST[0]]
-            assert [comparable(r) for r in reply.records] == [comparable(r) for r in expected], (e.n, dataset)
-            assert reply.found is (Found.FOUND if expected else Found.ABSENT), (e.n, dataset)
-            assert (reply.as_of is not None) == bool(expected), (e.n, dataset)
-            assert (dict(reply.drift), reply.repairs, reply.signature_held) == ({}, (), None), (e.n, dataset)
-            found[dataset].add(reply.found)
-    assert {dataset for dataset, states in found.items() if Found.FOUND not in states} == set()
+                expected = [row for row in expected if int(str(row["year"])) >= FIRST[0]]
+            place = e.n, platform, dataset
+            assert [comparable(r) for r in reply.records] == [comparable(r) for r in expected], place
+            assert reply.found is (Found.FOUND if expected else Found.ABSENT), place
+            assert (reply.as_of is not None) == bool(expected), place
+            assert (dict(reply.drift), reply.repairs, reply.signature_held) == ({}, (), None), place
+            found[platform, dataset].add(reply.found)
+    assert {dataset for (_, dataset), states in found.items() if Found.FOUND in states} == set(CATALOGUE)
     # The sandbox always has these; the rest was also seen to be absent.
     always = {"registration", "shareholders", "key_persons", "annual_report", "social_insurance", "provident_fund",
               "tax_returns", "tax_credit", "invoices"}  # fmt: skip
-    assert {dataset for dataset, states in found.items() if Found.ABSENT not in states} == always
+    assert {dataset for (_, dataset), states in found.items() if Found.ABSENT not in states} == always
+
+
+def month(of: tuple[int, int]) -> int:
+    return of[0] * 12 + of[1] - 1
+
+
+async def test_the_outlet_passes_on_what_the_bureaus_say(bench: Bench) -> None:
+    outlet = bench.connector("sh-ywtb")
+    for n in (0, 13, 30):
+        e = bench.sandbox.world.enterprise(n)
+        for dataset, bureau in PASSED_ON.items():
+            first, again = await fetch(bench.connector(bureau), e, dataset), await fetch(outlet, e, dataset)
+            assert [comparable(r) for r in again.records] == [comparable(r) for r in first.records], (n, dataset)
+            assert again.found is first.found
+
+
+async def test_the_bank_knows_its_customers_and_of_others_says_that_it_has_no_record(bench: Bench) -> None:
+    bank = bench.connector("bank-internal")
+    for dataset in datasets("bank-internal"):
+        assert (await fetch(bank, bench.sandbox.world.enterprise(12), dataset)).found is Found.FOUND
+        assert (await fetch(bank, bench.sandbox.world.enterprise(64), dataset)).found is Found.ABSENT
 
 
 WRONG = {
@@ -166,8 +214,16 @@ WRONG = {
     "credit-sh": {"token": "of another"},
     "ccrc-receivables": {"client_secret": "of another"},
     "guarantee-fund": {"private_key": SM2_OF_ANOTHER},
+    "yunlian": {"private_key": SM2_OF_ANOTHER},
+    "core-enterprise": {"secret_key": "of another"},
+    "acfic-sh": {"token": "of another"},
+    "pudong-credit": {"app_key": "of another"},
+    **{platform: {"app_key": "of another"} for platform in LOADED if platform.startswith("district-")},
+    "sh-ywtb": {"client_secret": "of another"},
 }
-UNKNOWN = {
+UNKNNOT_THERE = {("core-enterprise", "receivables"): {"uploaded_on"}}
+"""Nothing is uploaded to the books of the debtor."""
+OWN = {
     "sh-registry": "rid",
     "sh-hrss": "app_id",
     "sh-hpf": "app_id",
@@ -177,10 +233,17 @@ UNKNOWN = {
     "credit-sh": "paasid",
     "ccrc-receivables": "client_id",
     "guarantee-fund": "app_id",
+    "yunlian": "mer_id",
+    "core-enterprise": "access_key",
+    "acfic-sh": "paasid",
+    "pudong-credit": "app_id",
+    **{platform: "app_id" for platform in LOADED if platform.startswith("district-")},
+    "sh-ywtb": "client_id",
 }
+BY_TOKEN = ("sh-court", "sh-ywtb")
 
 
-@pytest.mark.parametrize("platform", LOADED)
+@pytest.mark.parametrize("platform", SIGNING)
 async def test_a_signature_with_another_key_is_denied(platform: str, bench: Bench) -> None:
     e = bench.sandbox.world.enterprise(13)
     for dataset in datasets(platform):
@@ -200,14 +263,14 @@ async def test_a_wrong_key_behind_the_signed_text_is_denied(bench: Bench) -> Non
         )
 
 
-@pytest.mark.parametrize("platform", LOADED)
+@pytest.mark.parametrize("platform", SIGNING)
 async def test_an_application_that_the_platform_does_not_know_is_denied(platform: str, bench: Bench) -> None:
     connector = bench.connector(platform, {UNKNOWN[platform]: "somebody"})
     with pytest.raises(UpstreamDenied):
         await fetch(connector, bench.sandbox.world.enterprise(13), datasets(platform)[0])
 
 
-@pytest.mark.parametrize("platform", [platform for platform in LOADED if platform != "sh-court"])
+@pytest.mark.parametrize("platform", [platform for platform in SIGNING if platform not in BY_TOKEN])
 @pytest.mark.parametrize("behind", [3600.0, -3600.0])
 async def test_a_request_from_another_hour_is_denied(platform: str, behind: float, bench: Bench) -> None:
     with pytest.raises(UpstreamDenied):
@@ -215,10 +278,10 @@ async def test_a_request_from_another_hour_is_denied(platform: str, behind: floa
     assert (await bench.verdicts(platform)).get("stale")
 
 
-@pytest.mark.parametrize("platform", [platform for platform in LOADED if platform not in ("sh-court", "sh-housing")])
+@pytest.mark.parametrize("platform", [p for p in SIGNING if p not in (*BY_TOKEN, "sh-housing", "core-enterprise")])
 async def test_a_nonce_that_was_used_before_is_denied(platform: str, bench: Bench) -> None:
-    """Where the scheme has no nonce, the same request in the same millisecond. sh-housing's one-second dates cannot
-    tell a replay from a lawful repeat, and a bearer token is meant to be used again."""
+    """Where the scheme has no nonce, the same request in the same millisecond. One-second dates cannot tell a replay
+    from a lawful repeat, and a bearer token is meant to be used again."""
     connector = bench.connector(platform, nonce=lambda: "0123456789abcdef")
     e = bench.sandbox.world.enterprise(13)
     dataset = datasets(platform)[0]
@@ -254,5 +317,5 @@ async def test_the_scenarios_trouble_shows_as_typed_errors(bench: Bench) -> None
         await fetch(bench.connector("sh-tax"), world.enterprise(6), "tax_credit")
     with pytest.raises(SubjectMismatch):
         await fetch(bench.connector("sh-hrss"), world.enterprise(8), "social_insurance")
-    for dataset, platform in PLATFORM_OF.items():
+    for platform, dataset in OWN:
         assert (await fetch(bench.connector(platform), world.enterprise(9), dataset)).found is Found.ABSENT

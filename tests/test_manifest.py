@@ -261,3 +261,69 @@ def test_looking_for_a_line_always_ends_inside_the_text(text: str, path: list[st
 def test_durations_and_rates_are_seconds_and_per_second() -> None:
     assert [seconds(d) for d in ("200ms", "5s", "2m", "6h", "30d")] == [0.2, 5, 120, 21600, 2592000]
     assert [per_second(r) for r in ("20/s", "60/m", "36/h")] == [20, 1, 0.01]
+
+
+OWN = """extends = "../shared"
+id = "xx-bureau"
+
+[limits]
+rate = "10/s"
+"""
+
+
+def extending(tmp_path: Path, own: str = OWN, template: str = BASE.replace('id = "xx-bureau"\n', "") + FUND) -> Path:
+    (tmp_path / "shared").mkdir(exist_ok=True)
+    (tmp_path / "shared" / "template.toml").write_text(template, "utf-8")
+    return folder(tmp_path / "xx-bureau", own)
+
+
+def test_a_manifest_says_its_own_and_its_template_the_rest(tmp_path: Path) -> None:
+    loaded = load(extending(tmp_path))
+    assert (loaded.manifest.id, loaded.manifest.limits.rate, loaded.manifest.owner) == ("xx-bureau", "10/s", "test")
+    assert loaded.plans.keys() == {"provident_fund"}
+    assert loaded.fixtures == tmp_path / "shared" / "fixtures"
+    (tmp_path / "xx-bureau" / "fixtures").mkdir()
+    assert load(tmp_path / "xx-bureau").fixtures == tmp_path / "xx-bureau" / "fixtures"
+
+
+def test_tables_are_laid_over_key_by_key(tmp_path: Path) -> None:
+    loaded = load(extending(tmp_path, OWN + '\n[outcome]\ndenied = [{ at = "code", equals = "no" }]\n'))
+    outcome = loaded.manifest.outcome
+    assert [rule.equals for rule in outcome.denied] == ["no"]
+    assert outcome.code == "code"
+
+
+def test_another_byte_in_the_template_is_another_version(tmp_path: Path) -> None:
+    one = load(extending(tmp_path)).version
+    template = tmp_path / "shared" / "template.toml"
+    template.write_text(template.read_text("utf-8") + "# changed\n", "utf-8")
+    assert load(tmp_path / "xx-bureau").version != one
+
+
+@pytest.mark.parametrize(
+    ("own", "template", "file", "piece", "at"),
+    [
+        (OWN.replace("rate", "raet"), None, "xx-bureau/manifest.toml", "raet", "limits.raet"),
+        (OWN, ('"count"', '"number"'), "shared/template.toml", "persons =", "dataset.0.fields.persons"),
+        (OWN, ('scheme = "tif"', 'scheme = "tiff"'), "shared/template.toml", "scheme", "auth.scheme"),
+        (OWN.replace("../shared", "../nowhere"), None, "xx-bureau/manifest.toml", "extends", "extends"),
+        (OWN.replace('"../shared"', "1"), None, "xx-bureau/manifest.toml", "extends", "extends"),
+        (OWN + FUND, None, "xx-bureau/manifest.toml", "[[dataset]]", "dataset.0"),
+    ],
+)
+def test_a_mistake_is_named_in_the_file_in_which_it_stands(
+    tmp_path: Path, own: str, template: tuple[str, str] | None, file: str, piece: str, at: str
+) -> None:
+    text = BASE.replace('id = "xx-bureau"\n', "") + FUND
+    text = text.replace(*template) if template else text
+    with pytest.raises(ManifestError) as caught:
+        load(extending(tmp_path, own, text))
+    details = caught.value.details
+    assert (details["file"], details["at"]) == (str(tmp_path / file), at)
+    assert details["line"] == line(text if template else own, piece)
+
+
+def test_an_address_may_be_local_and_an_outlet_says_so(tmp_path: Path) -> None:
+    text = changed('"https://bureau.invalid"', '"local://bank"\noutlet = true')
+    manifest = load(folder(tmp_path / "xx-bureau", text)).manifest
+    assert (manifest.base_url, manifest.outlet) == ("local://bank", True)

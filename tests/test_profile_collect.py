@@ -246,3 +246,61 @@ async def test_a_caller_that_goes_away_leaves_no_fetch_behind() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert slow.cancelled
+
+
+def chain(*names: str) -> tuple[Item, ...]:
+    """Each but the first stands behind the one before; the last goes through an outlet."""
+    fields = frozenset({"month", "persons"})
+    plain = [Item(name, "provident_fund", fields, fallback=n > 0) for n, name in enumerate(names[:-1])]
+    return (*plain, Item("bureau", "provident_fund", fields, outlet=names[-1], fallback=len(names) > 1))
+
+
+async def fetched(items: tuple[Item, ...], seconds: float = 5.0, **sources: Source) -> tuple[Gathered, ...]:
+    plan = Plan(items, frozenset({"provident_fund"}), {}, (2026, 1), (2026, 11))
+    deadline = asyncio.get_running_loop().time() + seconds
+    return await collect(plan, sources, SUBJECT, OpenGuard(), deadline)
+
+
+async def denied(guard: Guard) -> Reply:
+    raise UpstreamDenied(code="403")
+
+
+async def test_a_fallback_is_not_asked_where_the_first_answered() -> None:
+    second = Source(answer)
+    got = await fetched(chain("a", "outlet"), a=Source(answer), outlet=second)
+    assert [g.item.connector for g in got] == ["a"]
+    assert second.queries == []
+
+
+async def test_a_fallback_is_asked_where_the_first_failed_and_both_are_reported() -> None:
+    got = await fetched(chain("a", "b", "outlet"), a=Source(denied), b=Source(denied), outlet=Source(answer))
+    assert [(g.item.platform, g.item.connector, g.reply is None) for g in got] == [
+        ("a", "a", True),
+        ("b", "b", True),
+        ("bureau", "outlet", False),
+    ]
+    assert [g.attempts for g in got] == [1, 1, 1]
+
+
+async def test_a_first_that_hangs_leaves_its_share_of_the_time_to_the_next() -> None:
+    first = Source(never)
+    got = await fetched(chain("a", "outlet"), seconds=0.4, a=first, outlet=Source(answer))
+    assert isinstance(got[0].error, DeadlineExceeded)
+    assert first.cancelled
+    assert got[1].reply is not None
+
+
+async def test_a_chain_that_the_deadline_ends_names_the_source_it_waited_for() -> None:
+    got = await fetched(chain("a", "outlet"), seconds=0.2, a=Source(denied), outlet=Source(never))
+    assert isinstance(got[0].error, UpstreamDenied)
+    assert isinstance(got[1].error, DeadlineExceeded)
+    assert len(got) == 2
+
+
+async def test_a_refused_consent_stops_a_chain_before_its_fallback() -> None:
+    second = Source(answer)
+    plan = Plan(chain("a", "outlet"), frozenset({"provident_fund"}), {}, (2026, 1), (2026, 11))
+    deadline = asyncio.get_running_loop().time() + 5
+    with pytest.raises(ConsentRevoked):
+        await collect(plan, {"a": Source(answer), "outlet": second}, SUBJECT, Refusing(ConsentRevoked()), deadline)
+    assert second.queries == []

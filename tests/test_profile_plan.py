@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.profile.plan import plan
+from gateway.profile.plan import Strategy, Way, plan
 from schemas.consent import Consent
 from schemas.errors import InvalidRequest
 from schemas.profile import State
@@ -17,7 +17,7 @@ from tests.profiles import NAME, USCC
 FIRST, LAST = (2024, 12), (2026, 11)
 
 
-def consent(*scopes: tuple[str, str, list[str]]) -> Consent:
+def consent(*scopes: tuple[str, str, list[str]], via: tuple[str, ...] = ()) -> Consent:
     return Consent.model_validate_json(
         json.dumps(
             {
@@ -28,7 +28,8 @@ def consent(*scopes: tuple[str, str, list[str]]) -> Consent:
                 "application": "a-1",
                 "text_version": "1",
                 "text_sha256": "ab" * 32,
-                "scopes": [{"platform": p, "dataset": d, "fields": f} for p, d, f in scopes],
+                "scopes": [{"platform": p, "dataset": d, "fields": f, "via": list(via)} for p, d, f in scopes],
+                "intermediaries": [{"id": outlet, "name": "outlet (invented)"} for outlet in via],
                 "lookback_months": 24,
                 "valid_from": "2026-11-01T00:00:00.000+00:00",
                 "valid_to": "2027-11-01T00:00:00.000+00:00",
@@ -141,3 +142,67 @@ def test_a_plan_never_leaves_the_consent_and_names_every_data_set_once(
         assert asked is None or item.dataset in asked
     assert {i.dataset for i in planned.items}.isdisjoint(planned.absent)
     assert {i.dataset for i in planned.items} | set(planned.absent) == set(CATALOGUE)
+
+
+OUTLETS = frozenset({"sh-ywtb"})
+PERSONS = ("sh-hrss", "social_insurance", ["month", "persons"])
+
+
+def ways(*texts: str) -> Strategy:
+    parts = (text.partition(" via ") for text in texts)
+    return Strategy({"social_insurance": tuple(Way(p, o or None) for p, _, o in parts)}, frozenset({"sh-x"}), OUTLETS)
+
+
+def test_an_outlet_is_not_asked_by_itself_even_where_a_consent_names_it_as_a_platform() -> None:
+    both = consent(PERSONS, ("sh-ywtb", "social_insurance", ["persons"]))
+    assert [i.platform for i in plan(both, None, OFFERS, FIRST, LAST, Strategy(outlets=OUTLETS)).items] == ["sh-hrss"]
+
+
+def test_a_data_set_goes_through_the_outlet_where_settings_say_so_and_the_consent_names_it() -> None:
+    planned = plan(consent(PERSONS, via=("sh-ywtb",)), None, OFFERS, FIRST, LAST, ways("sh-hrss via sh-ywtb"))
+    (item,) = planned.items
+    assert (item.platform, item.outlet, item.connector) == ("sh-hrss", "sh-ywtb", "sh-ywtb")
+    assert (item.source, item.fallback) == ("sh-hrss/social_insurance", False)
+    assert item.fields == {"month", "persons"}
+
+
+@pytest.mark.parametrize("via", [(), ("another",)])
+def test_an_outlet_that_the_consent_does_not_name_is_out_of_scope(via: tuple[str, ...]) -> None:
+    planned = plan(consent(PERSONS, via=via), None, OFFERS, FIRST, LAST, ways("sh-hrss via sh-ywtb"))
+    assert planned.items == ()
+    assert planned.absent["social_insurance"] == (State.OUT_OF_SCOPE, "consent_out_of_scope")
+
+
+def test_ways_are_tried_in_the_operators_order_and_all_but_the_first_are_fallbacks() -> None:
+    strategy = ways("sh-hrss via sh-ywtb", "sh-hrss")
+    planned = plan(consent(PERSONS, via=("sh-ywtb",)), None, OFFERS, FIRST, LAST, strategy)
+    assert [(i.connector, i.fallback) for i in planned.items] == [("sh-ywtb", False), ("sh-hrss", True)]
+    planned = plan(consent(PERSONS), None, OFFERS, FIRST, LAST, strategy)
+    assert [(i.connector, i.fallback) for i in planned.items] == [("sh-hrss", False)]
+
+
+def test_a_platform_that_the_order_leaves_out_is_not_asked() -> None:
+    offers = OFFERS | {"sh-x": {"social_insurance": frozenset({"persons"})}}
+    both = consent(PERSONS, ("sh-x", "social_insurance", ["persons"]))
+    planned = plan(both, None, offers, FIRST, LAST, ways("sh-x"))
+    assert [(i.platform, i.optional) for i in planned.items] == [("sh-x", True)]
+
+
+def test_a_way_without_a_connector_is_not_asked_and_says_so() -> None:
+    planned = plan(consent(PERSONS), None, {}, FIRST, LAST, ways("sh-hrss"))
+    assert planned.absent["social_insurance"] == (State.UNAVAILABLE, "no_connector")
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.sampled_from(["sh-hrss", "sh-x", "sh-hrss via sh-ywtb", "sh-x via sh-ywtb"]), min_size=1, unique=True),
+    st.booleans(),
+    st.sets(st.sampled_from(["month", "persons", "base"]), min_size=1),
+)
+def test_no_order_leads_outside_the_consent(order: list[str], named: bool, fields: set[str]) -> None:
+    offers = OFFERS | {"sh-x": {"social_insurance": frozenset({"persons", "base"})}}
+    given_ = consent(("sh-hrss", "social_insurance", sorted(fields)), via=("sh-ywtb",) if named else ())
+    for item in plan(given_, None, offers, FIRST, LAST, ways(*order)).items:
+        assert item.platform == "sh-hrss"
+        assert item.fields <= fields
+        assert item.outlet is None or named

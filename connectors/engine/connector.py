@@ -86,6 +86,11 @@ class DeclarativeConnector:
         return self._loaded.manifest.assurance
 
     @property
+    def outlet(self) -> bool:
+        """Whether it passes on what other platforms hold."""
+        return self._loaded.manifest.outlet
+
+    @property
     def datasets(self) -> Mapping[str, frozenset[str]]:
         return {name: frozenset(plan.specs) for name, plan in self._loaded.plans.items()}
 

@@ -149,7 +149,7 @@ def check(folder: Path, catalogue: Mapping[str, DataSet] = CATALOGUE) -> list[Re
 
 
 async def _run(loaded: Loaded, catalogue: Mapping[str, DataSet]) -> list[Result]:
-    folder = loaded.folder / "fixtures"
+    folder = loaded.fixtures
     secrets = _secrets(loaded, folder)
     results: list[Result] = []
     covered: set[tuple[str, str]] = set()

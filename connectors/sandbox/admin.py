@@ -8,10 +8,11 @@ from aiohttp import web
 
 from connectors.sandbox.credentials import Secrets
 from connectors.sandbox.identity import CAPACITY, number_of
+from connectors.sandbox.population import Enterprise
 from connectors.sandbox.scenarios import SCENARIOS, Scenario
 from connectors.sandbox.series import month_of
 from connectors.sandbox.verify import Refused
-from connectors.sandbox.views import PLATFORM_OF, declared, labels, truth
+from connectors.sandbox.views import PLATFORM_OF, declared, holders, labels, truth, view
 from connectors.sandbox.wire import dump, month_index
 from connectors.sandbox.world import World
 
@@ -25,6 +26,9 @@ _RULES_OF = {
     "sh-tax": {"headcount", "revenue", "unit", "freshness"},
     "sh-court": {"judicial", "freshness"},
     "credit-sh": {"judicial", "freshness"},
+    "ccrc-receivables": {"receivable", "freshness"},
+    "yunlian": {"receivable", "freshness"},
+    "core-enterprise": {"receivable", "revenue", "freshness"},
 }
 """Rules that read a platform: with it in trouble, their outcome is not part of a scenario's promise."""
 
@@ -34,13 +38,19 @@ _MOST = 5000
 def states(world: World, n: int) -> dict[str, str]:
     """The state that each data set's section must have for this enterprise over the last 24 months."""
     e = world.enterprise(n)
-    rows = truth(e)["datasets"]
-    found = {}
-    for dataset, platform in PLATFORM_OF.items():
-        trouble = world.trouble(platform, e.uscc)
-        known = "present" if rows[dataset] else "empty_confirmed"
-        found[dataset] = "empty_confirmed" if trouble == "empty" else "unavailable" if trouble else known
+    found: dict[str, str] = {}
+    for dataset in PLATFORM_OF:
+        of_each = {_state(world, e, dataset, platform) for platform in holders(dataset)}
+        found[dataset] = next(state for state in ("present", "empty_confirmed", "unavailable") if state in of_each)
     return found
+
+
+def _state(world: World, e: Enterprise, dataset: str, platform: str) -> str:
+    trouble = world.trouble(platform, e.uscc)
+    if trouble:
+        return "empty_confirmed" if trouble == "empty" else "unavailable"
+    now = month_of(e.today)
+    return "present" if view(e, dataset, now - 23, now, platform) else "empty_confirmed"
 
 
 def findings(world: World, n: int, scenario: Scenario) -> dict[str, str]:

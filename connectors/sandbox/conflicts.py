@@ -6,7 +6,7 @@ Rule names are those of the cross-checks (docs/profile.md). A label says which r
 
 from dataclasses import dataclass
 
-RULES = ("identity", "headcount", "revenue", "property", "judicial", "unit", "freshness")
+RULES = ("identity", "headcount", "revenue", "property", "judicial", "receivable", "unit", "freshness")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,13 @@ CONFLICTS = {
         Conflict("dishonest-debtor", "judicial"),  # dishonest debtor and blacklisted, no case declared
         Conflict("identity-name", "identity"),  # registered under a name that was never this firm's
         Conflict("identity-representative", "identity"),  # two representatives, for longer than 30 days
+        # The core company bought this share of the declared sales.
+        Conflict("revenue-core-purchases", "revenue", degrees=(105, 219)),
+        Conflict("receivable-pledged-twice", "receivable"),  # one receivable, two financiers
+        # The core company owes this share of the amount.
+        Conflict("receivable-amount", "receivable", degrees=(20, 97)),
+        # The parts of a voucher add up to this share of it.
+        Conflict("voucher-oversplit", "receivable", degrees=(101, 180)),
         # Social insurance ends so many months ago.
         Conflict("stale-insurance", "freshness", ("headcount",), (3, 10)),
         # The provident fund ends so many months ago.
@@ -57,5 +64,6 @@ NOISE = (
     "history-mortgage",  # a mortgage that was paid off
     "closed-listing",  # a black listing that was removed
     "declared-enforcement",  # an enforcement case, declared
+    "same-financing",  # one financing of one receivable, recorded on two platforms
 )
 """Lawful oddities that must not be reported."""

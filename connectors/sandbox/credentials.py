@@ -12,6 +12,8 @@ from math import gcd
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from connectors.sandbox.support import DISTRICTS
+
 Secrets = dict[str, dict[str, str]]
 
 _SM2_ORDER = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54123  # GB/T 32918.5
@@ -73,4 +75,10 @@ def secrets_of(seed: int) -> Secrets:
             "private_key": _sm2_private(seed, "guarantee-fund"),
             "secret": key("guarantee-fund secret"),
         },
+        "yunlian": {"mer_id": "sandbox-yunlian", "private_key": _sm2_private(seed, "yunlian")},
+        "core-enterprise": {"access_key": "sandbox-core", "secret_key": key("core-enterprise")},
+        "acfic-sh": {"paasid": "sandbox-acfic", "token": key("acfic-sh")},
+        "pudong-credit": {"app_id": "sandbox-pudong", "app_key": key("pudong-credit")},
+        **{f"district-{name}": {"app_id": f"sandbox-{name}", "app_key": key(f"district-{name}")} for name in DISTRICTS},
+        "sh-ywtb": {"client_id": "sandbox-ywtb", "client_secret": key("sh-ywtb")},
     }

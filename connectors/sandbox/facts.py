@@ -1,20 +1,14 @@
-"""What platforms know that is not monthly: the register, property, courts, credit lists, receivables, guarantees."""
+"""What platforms know that is not monthly: the register, property, courts, credit lists, guarantees."""
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 
 from connectors.sandbox.identity import name_of, other_firm, person
 from connectors.sandbox.population import Enterprise
-from connectors.sandbox.series import Row, yuan
+from connectors.sandbox.series import Row, before, yuan
 
 _CITY = "虚构市"
 _COURT = f"{_CITY}人民法院"
-
-
-def _before(e: Enterprise, days: int) -> date:
-    """``days`` before 1 January of this year."""
-    return date(e.today.year, 1, 1) - timedelta(days=days)
 
 
 def registration(e: Enterprise) -> list[Row]:
@@ -34,7 +28,7 @@ def registration(e: Enterprise) -> list[Row]:
             "legal_representative": representative,
             "representative_since": since,
             "established": e.established,
-            "approved": since if "new-representative" in e.noise else _before(e, 200),
+            "approved": since if "new-representative" in e.noise else before(e, 200),
             "term_from": e.established,
             "registered_capital": yuan(e.capital) * (10_000 if e.conflict == "unit-capital" else 1),
             "capital_currency": "人民币",
@@ -73,10 +67,10 @@ def key_persons(e: Enterprise) -> list[Row]:
 def abnormal_list(e: Enterprise) -> list[Row]:
     return [
         {
-            "listed_on": _before(e, 700 + 30 * i),
+            "listed_on": before(e, 700 + 30 * i),
             "reason": "通过登记的住所无法联系",
             "authority": f"{_CITY}市场监督管理局",
-            "removed_on": _before(e, 500),
+            "removed_on": before(e, 500),
             "removal_reason": "已办理住所变更登记",
         }
         for i in range(e.counts["abnormal"])
@@ -96,7 +90,7 @@ def real_estate(e: Enterprise) -> list[Row]:
             "location": f"{_CITY}虚构区虚构路{e.n % 900 + 1}号{i + 1}幢",
             "area": Decimal(x.area_cm2).scaleb(-4).quantize(Decimal("0.01")),
             "use": "工业" if e.trade[1] == "C" else "办公",
-            "registered_on": _before(e, 1500 + i),
+            "registered_on": before(e, 1500 + i),
             "assessed_value": yuan(x.value),
             "current": True,
         }
@@ -113,9 +107,9 @@ def mortgages(e: Enterprise) -> list[Row]:
             "certificate": f"虚（{2023 if current else 2016}）虚构市不动产证明第{e.n % 10**7:07d}{i:02d}号",
             "mortgagee": f"{_CITY}第{i % 3 + 1}银行（沙箱）",
             "secured_amount": yuan(secured) * factor,
-            "debt_from": _before(e, 300 if current else 3000),
-            "debt_to": _before(e, -1500 if current else 1200),
-            "registered_on": _before(e, 295 if current else 2995),
+            "debt_from": before(e, 300 if current else 3000),
+            "debt_to": before(e, -1500 if current else 1200),
+            "registered_on": before(e, 295 if current else 2995),
             "current": current,
         }
 
@@ -130,8 +124,8 @@ def seizures(e: Enterprise) -> list[Row]:
             "unit_number": x.unit_number,
             "authority": _COURT,
             "document": f"(2019)虚9901执保{e.n % 1000}号",
-            "seized_from": _before(e, 2400),
-            "seized_to": _before(e, 2000),
+            "seized_from": before(e, 2400),
+            "seized_to": before(e, 2000),
             "current": False,
         }
         for x in e.estates[:1]
@@ -168,8 +162,8 @@ def _case(e: Enterprise, kind: str, i: int, closed: bool) -> Row:
         "name": e.name,
         "court": _COURT,
         "basis": None if judgment else f"({e.today.year - 3})虚9901民初{e.n % 9000 + i}号",
-        "filed_on": _before(e, 500 + i),
-        "published_on": _before(e, 430 + i),
+        "filed_on": before(e, 500 + i),
+        "published_on": before(e, 430 + i),
         "amount": yuan(20_000_000 + (e.n % 5000) * 12_350 + i * 100_050),
         "performance": None if judgment else "全部未履行" if kind == "dishonest_debtor" else "部分履行",
         "role": "plaintiff" if judgment else "defendant",
@@ -193,8 +187,8 @@ def permits(e: Enterprise) -> list[Row]:
             "document": f"虚许可〔2022〕{e.n % 10**6}-{i}号",
             "name": "虚构生产经营许可证",
             "content": f"准予从事{e.trade[0]}经营活动（虚构）",
-            "decided_on": _before(e, 900 + i),
-            "valid_to": None if i % 2 else _before(e, -900),
+            "decided_on": before(e, 900 + i),
+            "valid_to": None if i % 2 else before(e, -900),
             "authority": f"{_CITY}行政审批局",
         }
         for i in range(e.counts["permits"])
@@ -208,8 +202,8 @@ def penalties(e: Enterprise) -> list[Row]:
             "name": "未按规定公示年度报告（虚构）",
             "cause": "逾期公示",
             "fine": yuan(500_000 + i * 125_000),
-            "decided_on": _before(e, 1000 + i),
-            "public_until": None if i % 2 else _before(e, 635),
+            "decided_on": before(e, 1000 + i),
+            "public_until": None if i % 2 else before(e, 635),
             "authority": f"{_CITY}市场监督管理局",
         }
         for i in range(e.counts["penalties"])
@@ -221,7 +215,7 @@ def credit_lists(e: Enterprise) -> list[Row]:
         return {
             "kind": kind,
             "name": name,
-            "listed_on": _before(e, 420),
+            "listed_on": before(e, 420),
             "removed_on": removed,
             "authority": authority,
             "document": f"虚名单〔2024〕{e.n % 10**6}号",
@@ -231,31 +225,8 @@ def credit_lists(e: Enterprise) -> list[Row]:
     if e.conflict == "dishonest-debtor":
         rows.append(row("black", "失信被执行人", _COURT, None))
     if "closed-listing" in e.noise:
-        rows.append(row("black", "严重违法失信企业名单", f"{_CITY}市场监督管理局", _before(e, 100)))
+        rows.append(row("black", "严重违法失信企业名单", f"{_CITY}市场监督管理局", before(e, 100)))
     return rows
-
-
-def receivables(e: Enterprise) -> list[Row]:
-    def rows() -> Iterator[Row]:
-        for i in range(e.counts["receivables"]):
-            debtor, code = other_firm(e.n * 16 + i)
-            state = ("open", "confirmed", "financed", "settled", "confirmed")[i % 5]
-            amount = 10_000_000 + (e.n % 700) * 54_321 + i * 3_000_000
-            yield {
-                "number": f"虚账{e.n % 10**7:07d}{i:02d}",
-                "debtor": debtor,
-                "debtor_uscc": code,
-                "amount": yuan(amount),
-                "outstanding": yuan(0 if state == "settled" else amount - i * 100_000),
-                "invoiced_on": _before(e, 100 + i),
-                "due_on": _before(e, -400 - i),
-                "uploaded_on": _before(e, 90 + i),
-                "confirmed_on": None if state == "open" else _before(e, 75 + i),
-                "state": state,
-                "pledged": state == "financed",
-            }
-
-    return list(rows())
 
 
 def guarantees(e: Enterprise) -> list[Row]:
@@ -270,8 +241,8 @@ def guarantees(e: Enterprise) -> list[Row]:
             "amount": yuan(amount),
             "outstanding": yuan(amount * 8 // 10 if state == "active" else 0),
             "risk_share": Decimal("0.2"),
-            "starts_on": _before(e, 250 + i),
-            "ends_on": _before(e, -480 + i),
+            "starts_on": before(e, 250 + i),
+            "ends_on": before(e, -480 + i),
             "compensated": Decimal(0),
             "state": state,
         }

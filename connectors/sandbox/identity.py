@@ -13,7 +13,7 @@ CAPACITY = 31**6
 """How many enterprises one seed can have."""
 
 _ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
-_OURS, _OTHERS = "XQ", "XR"
+_OURS, _OTHERS, _CORES = "XQ", "XR", "XC"
 _BRANDS = "禾川晨屿澄野朴岚砚栖筱泽黎汀牧榆霁穗芷峤"
 _SURNAMES = "陈周林沈顾陆方许邵丁"
 
@@ -59,6 +59,10 @@ def name_of(n: int, trade: str) -> str:
 def other_firm(n: int) -> tuple[str, str]:
     """Name and code of an invented firm outside the population: a debtor, another owner."""
     return f"虚构往来{n}号商贸（沙箱）有限公司", _code(_OTHERS, n % CAPACITY)
+
+
+CORE = ("虚构核心制造集团（沙箱）股份有限公司", _code(_CORES, 0))
+"""Name and code of the one core company whose supply chain the sandbox knows."""
 
 
 def registration_number_of(n: int) -> str:

@@ -26,6 +26,9 @@ _CAPITAL_WAN = (50, 100, 200, 500, 1000, 2000)
 _CONFLICT_SHARE = 0.2
 _NOISE_SHARE = 0.25
 _NEEDS_PROPERTY = frozenset({"unit-mortgage", "hidden-mortgage", "property-owner", "history-mortgage"})
+_NEEDS_CORE = frozenset(
+    {"revenue-core-purchases", "receivable-pledged-twice", "receivable-amount", "voucher-oversplit", "same-financing"}
+)
 _NOT_TOGETHER = {
     "agency-staff": "headcount",
     "former-name": "identity",
@@ -33,6 +36,7 @@ _NOT_TOGETHER = {
     "new-representative": "identity",
     "closed-listing": "judicial",
     "declared-enforcement": "judicial",
+    "same-financing": "receivable",
 }
 """A noise beside a planted conflict of the same rule would blur the label."""
 
@@ -73,6 +77,8 @@ class Enterprise:
     estates: tuple[Estate, ...]
     counts: Mapping[str, int]
     """How many records the small lists have, by data set."""
+    core: str | None
+    """``upstream``: sells to the core company; ``downstream``: buys of it; None: has nothing to do with it."""
     conflict: str | None
     degree: int
     """How gross the conflict is, in the terms of conflicts.py; 0 where it has no grades."""
@@ -139,6 +145,12 @@ def enterprise(seed: int, n: int, today: date, role: Role | None = None) -> Ente
     if role:
         counts |= {"permits": 2, "penalties": 0, "judgments": 0, "abnormal": 0, "arrears": 0}
         counts |= {"red": 1, "receivables": 2, "guaranteed": 1, "guarantor": 0}
+    core = None
+    if role or conflict in _NEEDS_CORE or noise & _NEEDS_CORE:
+        core = "upstream"
+        counts["receivables"] = max(counts["receivables"], 1)
+    elif (seed + n) % 3 == 0:
+        core = "downstream" if trade[1] == "F" else "upstream"
     low, high = CONFLICTS[conflict].degrees if conflict else (0, 0)
     return Enterprise(
         n=n,
@@ -162,6 +174,7 @@ def enterprise(seed: int, n: int, today: date, role: Role | None = None) -> Ente
         revenue_growth=r.randrange(-50, 121),
         estates=_estates(r, n, how_many, conflict),
         counts=counts,
+        core=core,
         conflict=conflict,
         degree=(low + high) // 2 if role else r.randint(low, high),
         noise=frozenset(noise),

@@ -45,7 +45,12 @@ def yuan(fen: int) -> Decimal:
     return Decimal(fen).scaleb(-2)
 
 
-def _mix(key: int, month: int, salt: int, below: int) -> int:
+def before(e: Enterprise, days: int) -> date:
+    """``days`` before 1 January of this year."""
+    return date(e.today.year, 1, 1) - timedelta(days=days)
+
+
+def mix(key: int, month: int, salt: int, below: int) -> int:
     """A reproducible number in 0..below-1 for this enterprise and month (the finaliser of splitmix64)."""
     x = (key * 31 + month * 0x9E3779B97F4A7C15 + salt) & _MASK
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
@@ -53,20 +58,20 @@ def _mix(key: int, month: int, salt: int, below: int) -> int:
     return (x ^ (x >> 31)) % below
 
 
-def _months(e: Enterprise, first: int, last: int, lag: int) -> range:
+def months_of(e: Enterprise, first: int, last: int, lag: int) -> range:
     now = month_of(e.today)
     return range(max(first, now - HISTORY, month_of(e.established)), min(last, now - lag) + 1)
 
 
 def staff(e: Enterprise, month: int) -> int:
     steady = e.staff * (12_000 + e.staff_growth * (month - ANCHOR)) // 12_000
-    return max(steady + (_mix(e.key, month, 1, 3) - 1 if e.staff >= 15 else 0), 2)
+    return max(steady + (mix(e.key, month, 1, 3) - 1 if e.staff >= 15 else 0), 2)
 
 
 def revenue(e: Enterprise, month: int) -> int:
     """Sales without tax in fen."""
     steady = e.revenue * (12_000 + e.revenue_growth * (month - ANCHOR)) // 12_000
-    return steady * _SEASON[month % 12] * (94 + _mix(e.key, month, 2, 13)) // 10_000 + _mix(e.key, month, 3, 100)
+    return steady * _SEASON[month % 12] * (94 + mix(e.key, month, 2, 13)) // 10_000 + mix(e.key, month, 3, 100)
 
 
 def _base(e: Enterprise, persons: int, month: int) -> int:
@@ -77,7 +82,7 @@ def _base(e: Enterprise, persons: int, month: int) -> int:
 def social_insurance(e: Enterprise, first: int, last: int) -> list[Row]:
     lag = e.degree if e.conflict == "stale-insurance" else INSURANCE_LAG
     rows: list[Row] = []
-    for month in _months(e, first, last, lag):
+    for month in months_of(e, first, last, lag):
         persons = staff(e, month)
         base = yuan(_base(e, persons, month))
         rows += [
@@ -103,7 +108,7 @@ def provident_fund(e: Enterprise, first: int, last: int) -> list[Row]:
     share = e.degree if e.conflict == "headcount-fund" else e.fund_share
     rate = Decimal(e.fund_rate).scaleb(-2)
     rows: list[Row] = []
-    for month in _months(e, first, last, lag):
+    for month in months_of(e, first, last, lag):
         persons = max(staff(e, month) * share // 100, 1)
         base = yuan(_base(e, persons, month))
         rows.append(
@@ -125,7 +130,7 @@ def _return(tax: str, first: int, last: int, sales: int | None, payable: int, pe
 
 def tax_returns(e: Enterprise, first: int, last: int) -> list[Row]:
     rows: list[Row] = []
-    months = _months(e, first, last, TAX_LAG)
+    months = months_of(e, first, last, TAX_LAG)
     odd = month_of(e.today) - 5
     """The month whose VAT return was corrected or is void, in enterprises with that noise."""
     for month in months:
@@ -140,7 +145,7 @@ def tax_returns(e: Enterprise, first: int, last: int) -> list[Row]:
             rows += [_return("vat", month, month, sales * 2, sales * 2 * 13 // 100 * 4 // 10) | {"void": True}, vat]
         else:
             rows.append(vat)
-        persons = staff(e, month) + _mix(e.key, month, 4, 2)
+        persons = staff(e, month) + mix(e.key, month, 4, 2)
         if e.conflict == "headcount-income-tax":
             persons = persons * e.degree // 100
         wages = _base(e, persons, month)
@@ -153,15 +158,15 @@ def tax_returns(e: Enterprise, first: int, last: int) -> list[Row]:
 
 def invoices(e: Enterprise, first: int, last: int) -> list[Row]:
     rows: list[Row] = []
-    for month in _months(e, first, last, TAX_LAG):
+    for month in months_of(e, first, last, TAX_LAG):
         sales = revenue(e, month)
-        net = sales * (e.degree if e.conflict == "revenue-invoices" else 98 + _mix(e.key, month, 5, 3)) // 100
-        red = sales * _mix(e.key, month, 6, 9) // 100
+        net = sales * (e.degree if e.conflict == "revenue-invoices" else 98 + mix(e.key, month, 5, 3)) // 100
+        red = sales * mix(e.key, month, 6, 9) // 100
         bought = sales * 6 // 10
         rows += [
-            {"month": month_text(month), "direction": direction, "count": 3 + _mix(e.key, month, salt, 60),
+            {"month": month_text(month), "direction": direction, "count": 3 + mix(e.key, month, salt, 60),
              "amount": yuan(amount), "tax": yuan(amount * 13 // 100), "red_amount": yuan(turned),
-             "void_count": _mix(e.key, month, salt + 1, 3)}
+             "void_count": mix(e.key, month, salt + 1, 3)}
             for direction, amount, turned, salt in (("sales", net + red, red, 10), ("purchases", bought, 0, 20))
         ]  # fmt: skip
     return rows

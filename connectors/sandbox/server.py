@@ -1,27 +1,35 @@
-"""The nine platforms and their back door as one aiohttp application on one port."""
+"""The platforms and their back door as one aiohttp application on one port."""
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
 from connectors.sandbox.admin import Admin
+from connectors.sandbox.bank import write_bank
 from connectors.sandbox.credentials import Secrets, secrets_of
 from connectors.sandbox.faults import Fault
+from connectors.sandbox.platforms import district
+from connectors.sandbox.platforms.acfic import Acfic
 from connectors.sandbox.platforms.base import Platform
 from connectors.sandbox.platforms.ccrc import Ccrc
+from connectors.sandbox.platforms.core import Core
 from connectors.sandbox.platforms.court import Court
 from connectors.sandbox.platforms.credit import Credit
 from connectors.sandbox.platforms.guarantee import GuaranteeFund
 from connectors.sandbox.platforms.housing import Housing
 from connectors.sandbox.platforms.hpf import Hpf
 from connectors.sandbox.platforms.hrss import Hrss
+from connectors.sandbox.platforms.pudong import Pudong
 from connectors.sandbox.platforms.registry import Registry
 from connectors.sandbox.platforms.tax import Tax
+from connectors.sandbox.platforms.yunlian import Yunlian
+from connectors.sandbox.platforms.ywtb import Ywtb
 from connectors.sandbox.scenarios import SLOW_SECONDS
 from connectors.sandbox.verify import Why
 from connectors.sandbox.wire import Answer, Call, dump
@@ -29,6 +37,7 @@ from connectors.sandbox.world import Clock, World
 
 PLATFORMS: Final[tuple[type[Platform], ...]] = (
     Registry, Hrss, Hpf, Housing, Tax, Court, Credit, Ccrc, GuaranteeFund,
+    Yunlian, Core, Acfic, Pudong, *district.ALL, Ywtb,
 )  # fmt: skip
 
 WORLD: Final = web.AppKey("world", World)
@@ -127,9 +136,13 @@ async def start_sandbox(
     seed: int = 1,
     clock: Clock = time.time,
     faults: Mapping[str, Fault] | None = None,
+    bank: Path | None = None,
 ) -> Running:
-    """Listen on ``host``; port 0 takes a free one. A caller that hangs up ends its call."""
+    """Listen on ``host``; port 0 takes a free one. A caller that hangs up ends its call. ``bank``: the folder in which
+    the bank's own database and files are made."""
     app = create_sandbox(seed, clock=clock, faults=faults)
+    if bank is not None:
+        app[SECRETS]["bank-internal"] = write_bank(app[WORLD], bank)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()

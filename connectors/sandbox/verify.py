@@ -7,6 +7,7 @@ remembered, so that a forger cannot burn other people's nonces.
 import hmac
 from base64 import b64encode
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from hashlib import sha256
 
@@ -61,6 +62,17 @@ def unix(text: str, per_second: int = 1) -> float:
     return int(text) / per_second
 
 
+def http_date(text: str) -> float:
+    """Unix seconds of an RFC 1123 date in GMT; any other text is stale."""
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        raise Refused(Why.STALE) from None
+    if not text.endswith("GMT"):
+        raise Refused(Why.STALE)
+    return when.timestamp()
+
+
 def fresh(now: float, stamp: float, past: float, future: float) -> None:
     """``stamp`` may lie less than ``past`` seconds back and at most ``future`` seconds ahead."""
     if not -future <= now - stamp < past:
@@ -108,6 +120,11 @@ def bg(secret: str, method: str, path: str, query: str, access_key: str, when: s
     parts = [part if "=" in part else part + "=" for part in query.split("&") if part]
     ordered = "&".join(sorted(parts, key=lambda part: part.partition("=")[0]))
     return _hmac_base64(secret, f"{method}\n{path}\n{ordered}\n{access_key}\n{when}\n")
+
+
+def pudong(key: str, app: str, ts: str, nonce: str, body: bytes) -> str:
+    text = f"{app}&{ts}&{nonce}&{sha256(body).hexdigest()}"
+    return hmac.digest(key.encode(), text.encode("utf-8", "replace"), "sha256").hex()
 
 
 def ccrc(secret: str, method: str, path: str, ts: str, nonce: str, body: bytes) -> str:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from connectors.sandbox import facts, series
+from connectors.sandbox import facts, series, support, trade
 from connectors.sandbox.conflicts import CONFLICTS, RULES
 from connectors.sandbox.population import Enterprise
 from connectors.sandbox.series import HISTORY, Row, month_of, month_text
@@ -30,14 +31,38 @@ PLATFORM_OF = {
     "penalties": "credit-sh",
     "credit_lists": "credit-sh",
     "receivables": "ccrc-receivables",
+    "vouchers": "yunlian",
+    "core_trade": "core-enterprise",
     "guarantees": "guarantee-fund",
+    "honours": "acfic-sh",
+    "policy_support": "pudong-credit",
+    "bank_internal": "bank-internal",
+    "internal_lists": "bank-internal",
 }
+"""The first to ask about each data set."""
 
-_MONTHLY: dict[str, Callable[[Enterprise, int, int], list[Row]]] = {
+ELSEWHERE: dict[tuple[str, str], Callable[[Enterprise], list[Row]]] = {
+    ("core-enterprise", "receivables"): trade.payables,
+    **{
+        (platform, "policy_support"): partial(support.district_support, platform=platform)
+        for platform in (f"district-{name}" for name in support.DISTRICTS)
+    },
+}
+"""Other platforms that hold a data set too, each with rows of its own."""
+
+
+def holders(dataset: str) -> tuple[str, ...]:
+    """Every platform that holds a data set itself; an outlet only passes on what these hold."""
+    return (PLATFORM_OF[dataset], *(platform for platform, its in ELSEWHERE if its == dataset))
+
+
+MONTHLY: dict[str, Callable[[Enterprise, int, int], list[Row]]] = {
     "social_insurance": series.social_insurance,
     "provident_fund": series.provident_fund,
     "tax_returns": series.tax_returns,
     "invoices": series.invoices,
+    "core_trade": trade.core_trade,
+    "bank_internal": support.bank_internal,
 }
 _STANDING: dict[str, Callable[[Enterprise], list[Row]]] = {
     "registration": facts.registration,
@@ -54,14 +79,20 @@ _STANDING: dict[str, Callable[[Enterprise], list[Row]]] = {
     "permits": facts.permits,
     "penalties": facts.penalties,
     "credit_lists": facts.credit_lists,
-    "receivables": facts.receivables,
+    "receivables": trade.receivables,
+    "vouchers": trade.vouchers,
     "guarantees": facts.guarantees,
+    "honours": support.honours,
+    "policy_support": support.pudong_support,
+    "internal_lists": support.internal_lists,
 }
 
 
-def view(e: Enterprise, dataset: str, first: int, last: int) -> list[Row]:
+def view(e: Enterprise, dataset: str, first: int, last: int, platform: str | None = None) -> list[Row]:
     """Rows oldest first; ``first`` and ``last`` are month indexes and bound the monthly data sets only."""
-    monthly = _MONTHLY.get(dataset)
+    if elsewhere := ELSEWHERE.get((platform or "", dataset)):
+        return elsewhere(e)
+    monthly = MONTHLY.get(dataset)
     return monthly(e, first, last) if monthly else _STANDING[dataset](e)
 
 
@@ -121,4 +152,5 @@ def truth(e: Enterprise, first: int | None = None, last: int | None = None) -> d
         "declared": declared(e),
         "labels": labels(e),
         "datasets": {d: canonical(view(e, d, since, until)) for d in PLATFORM_OF},
+        "elsewhere": {f"{p}/{d}": canonical(rows) for p, d in ELSEWHERE if (rows := view(e, d, since, until, p))},
     }

@@ -28,7 +28,7 @@ class World:
         return (datetime.fromtimestamp(self.clock(), UTC) + timedelta(hours=8)).date()
 
     def enterprise(self, n: int) -> Enterprise:
-        """The eight or nine questions about one enterprise come together, so the last few thousand are remembered."""
+        """The many questions about one enterprise come together, so the last few thousand are remembered."""
         key = (n, self.today())
         found = self._recent.get(key)
         if found is None:
@@ -57,4 +57,4 @@ class World:
     ) -> tuple[Enterprise | None, list[Row]]:
         """The enterprise answered about and its rows; month indexes bound the monthly data sets only."""
         e = self.about(platform, uscc)
-        return e, view(e, dataset, first, last) if e else []
+        return e, view(e, dataset, first, last, platform) if e else []

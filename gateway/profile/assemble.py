@@ -182,17 +182,27 @@ def _completeness(
     sections: Mapping[str, Mapping[str, Any]],
     require: frozenset[str] | None,
 ) -> dict[str, Any]:
-    # What one source confirmed, another that did not answer may contradict.
-    silent = {one.gathered.item.dataset: one.reason or one.state.value for one in found if one.state not in ANSWERED}
+    # What one source confirmed, another that did not answer may contradict. One that stood in for it has answered for it.
+    unanswered = [one for one in found if one.state not in ANSWERED]
+    stood_in = {one.gathered.item.dataset for one in found if one.gathered.item.fallback and one.state in ANSWERED}
+    silent = {
+        one.gathered.item.dataset: one.reason or one.state.value
+        for one in unanswered
+        if one.gathered.item.dataset not in stood_in
+    }
     missing = {
         name: silent.get(name) or section["reason"] or section["state"]
         for name, section in sections.items()
         if name in plan.asked and (name in silent or section["state"] not in ANSWERED)
     }
+    if require is None:
+        asked_of = {one.gathered.item.dataset for one in found}
+        needed = {one.gathered.item.dataset for one in unanswered if not one.gathered.item.optional}
+        require = frozenset(name for name in plan.asked if name in needed or name not in asked_of)
     return {
         "asked": len(plan.asked),
         "answered": len(plan.asked) - len(missing),
-        "complete": missing.keys().isdisjoint(plan.asked if require is None else require),
+        "complete": missing.keys().isdisjoint(require),
         "missing": missing,
     }
 
@@ -202,6 +212,7 @@ def _source(one: SourceState, commit: Callable[[Gathered], str]) -> dict[str, An
     return {
         "platform": gathered.item.platform,
         "dataset": gathered.item.dataset,
+        "via": gathered.item.outlet,
         "state": one.state.value,
         "reason": one.reason,
         "connector_version": gathered.connector_version,

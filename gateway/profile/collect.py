@@ -1,7 +1,11 @@
-"""Ask every planned source side by side, within one deadline, and let no source hurt another."""
+"""Ask every planned source, within one deadline, and let no source hurt another.
+
+Side by side, but for those that stand behind another one (``Item.fallback``): such a chain is asked one after the other
+until one answers, and what is left of the time is shared out evenly among those still to be asked.
+"""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from connectors.base import Connector, Progress, Query, Reply, Subject
@@ -55,7 +59,7 @@ class _Watched:
 async def collect(
     plan: Plan, connectors: Mapping[str, Connector], subject: Subject, guard: Guard, deadline: float
 ) -> tuple[Gathered, ...]:
-    """One Gathered per item of the plan, in its order. ``deadline`` is on the event loop's monotonic clock.
+    """One Gathered per item of the plan that was asked, in its order. ``deadline`` is on the event loop's monotonic clock.
 
     A source's failure of any kind stays in its Gathered. Whatever the guard raises (ConsentError, or that the
     consent could not be read) stops everything: all fetches are cancelled and it is raised, nothing is kept.
@@ -63,9 +67,30 @@ async def collect(
     loop = asyncio.get_running_loop()
     started = loop.time()
     watched = _Watched(guard)
-    progresses = [Progress() for _ in plan.items]
+    chains = _chains(plan.items)
+    done: list[list[Gathered]] = [[] for _ in chains]
+    progresses = [Progress() for _ in chains]
 
-    async def fetch(item: Item, connector: Connector, progress: Progress) -> Gathered:
+    async def ask(number: int) -> None:
+        chain = chains[number]
+        for place, item in enumerate(chain):
+            progress = progresses[number] = Progress()
+            ends = loop.time() + (deadline - loop.time()) / (len(chain) - place)
+            one = await (fetch(item, progress, ends) if place + 1 == len(chain) else in_time(item, progress, ends))
+            done[number].append(one)
+            if one.reply is not None:
+                return
+
+    async def in_time(item: Item, progress: Progress, ends: float) -> Gathered:
+        """A source that does not keep its own deadline must not eat that of the next."""
+        try:
+            async with asyncio.timeout_at(ends):
+                return await fetch(item, progress, ends)
+        except TimeoutError:
+            return gathered(item, None, DeadlineExceeded(), progress)
+
+    async def fetch(item: Item, progress: Progress, deadline: float) -> Gathered:
+        connector = connectors[item.connector]
         reply: Reply | None = None
         error: UpstreamError | None = None
         query = Query(subject, item.dataset, item.fields, plan.first, plan.last)
@@ -81,22 +106,18 @@ async def collect(
             error = ConnectorFault()
         if watched.refusal is not None:
             raise watched.refusal
-        return gathered(item, connector, reply, error, progress)
+        return gathered(item, reply, error, progress)
 
-    def gathered(
-        item: Item, connector: Connector, reply: Reply | None, error: UpstreamError | None, progress: Progress
-    ) -> Gathered:
+    def gathered(item: Item, reply: Reply | None, error: UpstreamError | None, progress: Progress) -> Gathered:
+        connector = connectors[item.connector]
         latency = int((loop.time() - started) * 1000)
         attempts = progress.attempts if reply is None else reply.attempts
         return Gathered(item, connector.version, connector.assurance, reply, error, latency, attempts)
 
-    tasks = [
-        asyncio.create_task(fetch(item, connectors[item.platform], progress))
-        for item, progress in zip(plan.items, progresses, strict=True)
-    ]
+    tasks = [asyncio.create_task(ask(number)) for number in range(len(chains))]
     if not tasks:
         return ()
-    late: list[asyncio.Task[Gathered]] = []
+    late: list[asyncio.Task[None]] = []
     try:
         await asyncio.wait(tasks, timeout=max(0.0, deadline - started), return_when=asyncio.FIRST_EXCEPTION)
     finally:
@@ -111,10 +132,21 @@ async def collect(
                 task.exception()  # seen: the refusal below speaks for all of them
         raise watched.refusal
     results: list[Gathered] = []
-    for task, item, progress in zip(tasks, plan.items, progresses, strict=True):
+    for task, chain, answers, progress in zip(tasks, chains, done, progresses, strict=True):
+        results += answers
         if task.done() and not task.cancelled():
-            results.append(task.result())
-        else:
+            task.result()
+        elif len(answers) < len(chain):
             failure = DeadlineExceeded() if task in late else ConnectorFault()
-            results.append(gathered(item, connectors[item.platform], None, failure, progress))
+            results.append(gathered(chain[len(answers)], None, failure, progress))
     return tuple(results)
+
+
+def _chains(items: Sequence[Item]) -> list[list[Item]]:
+    chains: list[list[Item]] = []
+    for item in items:
+        if item.fallback:
+            chains[-1].append(item)
+        else:
+            chains.append([item])
+    return chains

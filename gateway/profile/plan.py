@@ -1,7 +1,9 @@
 """Which data set is asked of which platform: a pure function that never leaves what the consent names."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from schemas.consent import Consent
 from schemas.errors import InvalidRequest
@@ -9,6 +11,28 @@ from schemas.profile import State
 from schemas.records import CATALOGUE
 
 YearMonth = tuple[int, int]
+
+
+class Way(NamedTuple):
+    """Where a data set is asked for: of its platform, or through the outlet that passes it on."""
+
+    platform: str
+    outlet: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """What the operator wants. ``ways``: by data set, in order of preference; the next is asked only where the one
+    before gave nothing. ``optional``: platforms whose silence leaves a profile complete. ``outlets``: connectors that
+    are asked for other platforms' data only."""
+
+    ways: Mapping[str, tuple[Way, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    optional: frozenset[str] = frozenset()
+    outlets: frozenset[str] = frozenset()
+
+
+EVERY = Strategy()
+"""Every platform of the consent is asked, side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +44,14 @@ class Item:
     fields: frozenset[str]
     withheld: frozenset[str] = frozenset()
     """Fields that the platform has and the consent does not cover: what they say is unknown, never «no»."""
+    outlet: str | None = None
+    fallback: bool = False
+    """Asked only where the item before it, of the same data set, gave nothing."""
+    optional: bool = False
+
+    @property
+    def connector(self) -> str:
+        return self.outlet or self.platform
 
     @property
     def source(self) -> str:
@@ -29,8 +61,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``items`` in catalogue order, then by platform. ``asked`` also holds what could not be planned;
-    ``absent`` gives the state and reason of every data set of the catalogue that has no item."""
+    """``items`` in catalogue order, then by platform or in the operator's order. ``asked`` also holds what could not be
+    planned; ``absent`` gives the state and reason of every data set of the catalogue that has no item."""
 
     items: tuple[Item, ...]
     asked: frozenset[str]
@@ -45,17 +77,20 @@ def plan(
     offers: Mapping[str, Mapping[str, frozenset[str]]],
     first: YearMonth,
     last: YearMonth,
+    strategy: Strategy = EVERY,
 ) -> Plan:
     """Plan ``datasets`` (None: everything the consent covers) for the months ``first`` to ``last``.
 
-    ``offers`` gives per platform the data sets and fields its connector can ask for. Several platforms may
-    give one data set; each is asked. Raises InvalidRequest for a data set outside the catalogue.
+    ``offers`` gives per connector the data sets and fields it can ask for. Several platforms may give one data set;
+    each is asked, unless ``strategy`` puts them in order. An outlet is asked only where a scope of the platform whose
+    data it passes on names it in ``via``. Raises InvalidRequest for a data set outside the catalogue.
     """
     if datasets is not None and any(name not in CATALOGUE for name in datasets):
         raise InvalidRequest(at="datasets", what="unknown data set")
-    covered: dict[str, dict[str, set[str]]] = {}
+    covered: dict[str, dict[Way, set[str]]] = {}
     for scope in consent.scopes:
-        covered.setdefault(scope.dataset, {}).setdefault(scope.platform, set()).update(scope.fields)
+        for outlet in (None, *scope.via):
+            covered.setdefault(scope.dataset, {}).setdefault(Way(scope.platform, outlet), set()).update(scope.fields)
     wanted = set(covered if datasets is None else datasets) & CATALOGUE.keys()
     items: list[Item] = []
     absent: dict[str, tuple[State, str | None]] = {}
@@ -66,12 +101,30 @@ def plan(
         if name not in covered:
             absent[name] = (State.OUT_OF_SCOPE, "consent_out_of_scope")
             continue
-        found = [
-            Item(platform, name, fields, offered - consented)
-            for platform, consented in sorted(covered[name].items())
-            if (fields := (offered := offers.get(platform, {}).get(name, frozenset())) & consented)
-        ]
+        found = list(_items(name, covered[name], offers, strategy))
         items += found
         if not found:
-            absent[name] = (State.UNAVAILABLE, "no_connector")
+            agreed = any(way in covered[name] for way in strategy.ways.get(name, tuple(covered[name])))
+            absent[name] = (
+                (State.UNAVAILABLE, "no_connector") if agreed else (State.OUT_OF_SCOPE, "consent_out_of_scope")
+            )
     return Plan(tuple(items), frozenset(wanted), absent, first, last)
+
+
+def _items(
+    name: str,
+    covered: Mapping[Way, set[str]],
+    offers: Mapping[str, Mapping[str, frozenset[str]]],
+    strategy: Strategy,
+) -> Iterator[Item]:
+    ordered = strategy.ways.get(name)
+    direct = sorted(way for way in covered if way.outlet is None and way.platform not in strategy.outlets)
+    first = True
+    for way in direct if ordered is None else ordered:
+        offered = offers.get(way.outlet or way.platform, {}).get(name, frozenset())
+        consented = covered.get(way, set())
+        if fields := offered & consented:
+            optional = way.platform in strategy.optional
+            fallback = ordered is not None and not first
+            yield Item(way.platform, name, fields, offered - consented, way.outlet, fallback, optional)
+            first = False

@@ -103,7 +103,7 @@ async def request_profile(
         consent = None
     first, last = months_back(now, ask.months or (consent.lookback_months if consent else 1))
     offers = {name: connector.datasets for name, connector in services.connectors.items()}
-    planned = plan(consent, ask.datasets, offers, first, last) if consent else None
+    planned = plan(consent, ask.datasets, offers, first, last, services.strategy) if consent else None
     _check_required(ask, planned)
     profile_id = "p" + secrets.token_hex(15)
     permit = await evidence.submit(
@@ -116,7 +116,7 @@ async def request_profile(
             subject_uscc=uscc,
             subject_name=ask.subject.name,
             purpose=ask.purpose,
-            items=tuple(PermitItem(i.platform, i.dataset, i.fields) for i in planned.items) if planned else (),
+            items=_permit_items(planned) if planned else (),
             first=first,
             last=last,
             # No platform can be asked about a person yet, so ``items`` has none for them and the decision is a refusal.
@@ -205,6 +205,15 @@ async def _fetch_and_issue(
         if isinstance(one.error, SubjectMismatch):
             log.warning("subject_mismatch", platform=one.item.platform, dataset=one.item.dataset, profile_id=profile_id)
     return IssuedProfile(profile_id, signed.jws, signed.payload, _place(issued))
+
+
+def _permit_items(planned: Plan) -> tuple[PermitItem, ...]:
+    """One for each platform and data set, however many ways there are to it."""
+    fields: dict[tuple[str, str], frozenset[str]] = {}
+    for item in planned.items:
+        place = item.platform, item.dataset
+        fields[place] = fields.get(place, frozenset()) | item.fields
+    return tuple(PermitItem(*place, wanted) for place, wanted in fields.items())
 
 
 def _place(issued: Issued) -> dict[str, Json]:

@@ -1,1 +1,1 @@
-"""The nine platforms, one module each. docs/platforms.md is their specification."""
+"""The platforms, one module each. docs/platforms.md is their specification."""

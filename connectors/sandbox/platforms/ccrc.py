@@ -81,6 +81,7 @@ def _row(r: Mapping[str, Any]) -> dict[str, str]:
         "InvoiceDate": _moment(r["invoiced_on"]), "DueDate": _moment(r["due_on"]),
         "UploadTime": _moment(r["uploaded_on"]), "ConfirmTime": _moment(r["confirmed_on"]),
         "Status": _STATES[r["state"]], "Pledged": "Y" if r["pledged"] else "N",
+        "Pledgee": r["financier"] or "",
     }  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from datetime import date
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from connectors.sandbox import verify
@@ -75,7 +74,7 @@ class Housing(Platform):
         verify.known(key, self.secrets["access_key"])
         if algorithm != "hmac-sha256":
             raise Refused(Why.FORGED)
-        verify.fresh(call.now, _http_date(when), _WINDOW, _WINDOW)
+        verify.fresh(call.now, verify.http_date(when), _WINDOW, _WINDOW)
         verify.signed(sign, verify.bg(self.secrets["secret_key"], call.method, call.path, call.query, key, when))
         asked = pairs(call.query)
         uscc = text_of(asked, "tyshxydm")
@@ -91,16 +90,6 @@ class Housing(Platform):
             return Answer(dump({"message": _UNAUTHORISED[why]}), why, status=401)
         code, message = _CODES[why]
         return _reply(False, 0, None, None, code, message, why, None)
-
-
-def _http_date(text: str) -> float:
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        raise Refused(Why.STALE) from None
-    if not text.endswith("GMT"):
-        raise Refused(Why.STALE)
-    return when.timestamp()
 
 
 def _reply(
