@@ -212,7 +212,7 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                     "by": "names of the conditions",
                     "filter": "as of log.searched",
                     "count": "how many entries are in the file",
-                    "sha256": "SHA-256 of the file",
+                    "digest": "SHA-256 of the file",
                     "masked": "whether ids and pseudonyms are shortened in it",
                 },
             ),

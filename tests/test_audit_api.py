@@ -162,7 +162,7 @@ async def test_a_file_of_masked_entries_proves_that_they_are_in_the_log(world: W
         digest = sha256(packed.read(f"entries.{form}")).hexdigest()
     mine = [e for e in all_ if e["actor"] == "demo-bank"]
     assert (checked.entries, checked.masked, checked.size) == (len(mine), True, len(all_))
-    assert (told["event"], told["sha256"], told["count"], told["masked"]) == ("log.exported", digest, len(mine), True)
+    assert (told["event"], told["digest"], told["count"], told["masked"]) == ("log.exported", digest, len(mine), True)
     assert world.firm["uscc"].encode() not in reply.body
 
 

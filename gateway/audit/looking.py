@@ -68,7 +68,7 @@ async def take(services: Services, actor: str, search: Search, form: Form, *, ma
         entries += found.entries
         at = found.next
     made = sheet(entries, form, mask=mask)
-    data = {**_said(search.conditions), "count": len(entries), "sha256": made.sha256, "masked": mask}
+    data = {**_said(search.conditions), "count": len(entries), "digest": made.sha256, "masked": mask}
     await evidence.submit(RecordEvent("log.exported", actor, None, None, data))
     return archive(made, entries, await evidence.proofs([one.index for one in entries]), complete=at is None)
 

@@ -49,9 +49,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_log_entries_consent", "log_entries", ["consent"], unique=False, if_not_exists=True)
     op.create_index("ix_log_entries_subject", "log_entries", ["subject"], unique=False, if_not_exists=True)
-    op.create_index(
-        "log_entries_by_actor", "log_entries", ["actor", "position"], unique=False, if_not_exists=True
-    )
+    op.create_index("log_entries_by_actor", "log_entries", ["actor", "position"], unique=False, if_not_exists=True)
     op.create_index(
         "log_rare_events",
         "log_entries",
