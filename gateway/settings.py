@@ -89,6 +89,19 @@ class Witness(_Part):
         raise ValueError("the verifier key of a witness")
 
 
+class Anomalies(_Part):
+    """From when on the report of anomalies speaks; hours are of the day in Asia/Shanghai."""
+
+    after_refusal_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    day_begins: Annotated[int, Field(ge=0, le=23)] = 7
+    day_ends: Annotated[int, Field(ge=1, le=24)] = 22
+    odd_hour_uses: Annotated[int, Field(ge=1)] = 5
+    enterprises_refused_per_hour: Annotated[int, Field(ge=2)] = 10
+    refusals_in_ten_minutes: Annotated[int, Field(ge=2)] = 30
+    enterprises_per_application: Annotated[int, Field(ge=2)] = 3
+    unmasked_per_day: Annotated[int, Field(ge=1)] = 20
+
+
 class Limits(_Part):
     body_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024
     """Largest request body that is read."""
@@ -140,6 +153,7 @@ class Settings(BaseSettings):
     witnesses: dict[Name, Witness] = Field(default_factory=dict)
     """Whom every new head of the evidence log is offered to."""
     limits: Limits = Limits()
+    anomalies: Anomalies = Anomalies()
 
     @classmethod
     def settings_customise_sources(

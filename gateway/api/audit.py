@@ -15,12 +15,13 @@ from pydantic import Field, ValidationError
 from consent.profiles import access_refused
 from consent.search import Conditions
 from gateway.api.routing import LENDER, Route, answer, parse_body, query_int
-from gateway.audit.looking import EXPORTED, Page, Search, look, take, unmask
+from gateway.audit.anomalies import Finding
+from gateway.audit.looking import EXPORTED, REPORTED, Page, Search, look, report, take, unmask
 from gateway.audit.masks import masked
 from gateway.audit.tables import Form
 from gateway.services import SERVICES, Services
 from gateway.settings import Role
-from schemas.base import Count, Json, Model, Name, ShortText, Time, Uscc, first_flaw, utc_text
+from schemas.base import Count, Json, Model, Name, ShortText, Text, Time, Uscc, first_flaw, utc_text
 from schemas.consent import Enterprise
 from schemas.errors import Forbidden, InvalidRequest
 
@@ -69,6 +70,25 @@ class WholeEntry(Model):
     index: Count
     entry: dict[str, Json]
     enterprise: Enterprise | None = Field(description="None where no consent of it can be opened.")
+
+
+class Message(Model):
+    zh: Text
+    en: Text
+
+
+class Anomaly(Model):
+    """Something that deserves a second look; it says nothing of guilt."""
+
+    rule: Name
+    actor: Name
+    count: Count
+    indexes: list[Count] = Field(description="The first entries that it rests on.")
+    message: Message
+
+
+class AnomalyReport(Model):
+    findings: list[Anomaly]
 
 
 def _search(services: Services, asked: LogSearch) -> Search:
@@ -129,6 +149,24 @@ async def search(request: web.Request) -> web.Response:
     return await _found(request, await parse_body(request, LogSearch))
 
 
+async def anomalies(request: web.Request) -> web.Response:
+    last = query_int(request.query, "last", 10_000)
+    if not 0 < last <= REPORTED:
+        raise InvalidRequest(at="last", mend=f"1 to {REPORTED}")
+    found = await report(request.app[SERVICES], request[LENDER], last)
+    return answer({"findings": [shown(one) for one in found]})
+
+
+def shown(finding: Finding) -> dict[str, Json]:
+    return {
+        "rule": finding.rule,
+        "actor": finding.actor,
+        "count": finding.count,
+        "indexes": [*finding.indexes],
+        "message": {"zh": finding.zh, "en": finding.en},
+    }
+
+
 async def whole(request: web.Request) -> web.Response:
     services, auditor = request.app[SERVICES], request[LENDER]
     if not services.settings.auditors[auditor].unmask:
@@ -166,6 +204,17 @@ ROUTES = [
         LogSearch,
         also=(_ZIP,),
         roles=AUDITORS,
+        errors=(503,),
+    ),
+    Route(
+        "GET",
+        "/v1/log/anomalies",
+        anomalies,
+        "What deserves a second look 异常报告",
+        _TAG,
+        {200: AnomalyReport},
+        query={"last": f"how many of the newest entries are looked at; 10000 when not given, at most {REPORTED}"},
+        roles=("auditor", "operator"),
         errors=(503,),
     ),
     Route(

@@ -11,6 +11,7 @@ from consent.profiles import RecordEvent
 from consent.reads import LogEntry
 from consent.search import Conditions
 from consent.unmask import UnmaskEntry
+from gateway.audit.anomalies import Finding, anomalies
 from gateway.audit.export import archive, sheet
 from gateway.audit.tables import Form
 from gateway.services import Services
@@ -19,6 +20,8 @@ from schemas.canonical import canonical
 from schemas.consent import Enterprise
 from schemas.errors import InvalidRequest, NotFound
 
+REPORTED = 100_000
+"""Entries that a report of anomalies looks at, at most."""
 EXPORTED = 10_000
 """Entries that one file takes."""
 
@@ -71,6 +74,18 @@ async def take(services: Services, actor: str, search: Search, form: Form, *, ma
     data = {**_said(search.conditions), "count": len(entries), "digest": made.sha256, "masked": mask}
     await evidence.submit(RecordEvent("log.exported", actor, None, None, data))
     return archive(made, entries, await evidence.proofs([one.index for one in entries]), complete=at is None)
+
+
+async def report(services: Services, actor: str, last: int) -> list[Finding]:
+    """Anomalies in the newest ``last`` entries. The reading is logged like a search without conditions."""
+    evidence = services.evidence
+    size = evidence.size
+    start = max(0, size - last)
+    read = [(one.index, orjson.loads(one.entry)) for one in await evidence.entries(start, size)]
+    used = {entry["consent"] for _, entry in read if entry["event"] == "permit.granted"}
+    data = {**_said(Conditions()), "count": len(read), "first": start, "last": max(0, size - 1)}
+    await evidence.submit(RecordEvent("log.searched", actor, None, None, data))
+    return anomalies(read, await evidence.applications(used), services.settings.anomalies)
 
 
 @dataclass(frozen=True, slots=True)
