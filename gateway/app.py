@@ -17,6 +17,7 @@ from gateway.authorize import lenders, pages
 from gateway.authorize.desk import DESK, open_desk
 from gateway.authorize.identity import IdentityCheck
 from gateway.cosigning import cosigning
+from gateway.jobs.running import JOBS, running_jobs
 from gateway.services import SERVICES, Now, open_services, utc_now
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
@@ -45,7 +46,12 @@ def create_app(settings: Settings, *, now: Now = utc_now, identity: IdentityChec
     app[OPENAPI] = orjson.dumps(openapi(ROUTES, version("xinqiao")))
 
     async def services(app: web.Application) -> AsyncIterator[None]:
-        async with open_services(settings, now=now, metrics=metrics) as opened, cosigning(opened), sending(opened):
+        async with (
+            open_services(settings, now=now, metrics=metrics) as opened,
+            cosigning(opened),
+            sending(opened),
+            running_jobs(settings.limits.shutdown_seconds) as app[JOBS],
+        ):
             app[SERVICES] = opened
             app[DESK] = open_desk(opened, identity)
             app[TOKENS] = Tokens(

@@ -94,6 +94,12 @@ class IdempotencyRunning(FixError):
     code = "idempotency_running"
 
 
+class ProfileNotMade(FixError):
+    """The work of a request ended without a profile; ``why`` is the code of what ended it."""
+
+    code = "profile_not_made"
+
+
 class ConsentConflict(FixError):
     """The consent exists with other content, or is in a state that this change does not allow."""
 

@@ -124,6 +124,13 @@ PROBLEMS: dict[str, Problem] = {
         "Wait and send the same request again to get its answer.",
         "请稍候以同一请求取回结果。",
     ),
+    "profile_not_made": Problem(
+        409,
+        "The request ended without a profile",
+        "该申请未能形成画像",
+        "The details say why; a new request is needed.",
+        "原因见详情；请重新申请。",
+    ),
     "consent_conflict": Problem(
         409,
         "The consent's present state or content does not allow this change",

@@ -350,7 +350,7 @@ async def test_a_caller_that_cannot_wait_gets_what_has_come(world: World) -> Non
     slow, datasets = asking_the_slow_one(world)
     (platform,) = slow.firm["troubles"]
     consent = await slow.consent()
-    reply = await ask(slow, slow.ask(consent["id"], datasets=[*datasets, SMALL]), Prefer="respond-async, wait=2")
+    reply = await ask(slow, slow.ask(consent["id"], datasets=[*datasets, SMALL]), Prefer="handling=lenient, wait=2")
     assert reply.status == 200
     states = {s["platform"]: (s["state"], s["reason"]) for s in reply.json["sources"]}
     assert states[platform] == ("unavailable", "deadline_exceeded")

@@ -76,12 +76,22 @@ def entry(event: str, **data: Any) -> dict[str, Any]:
         (
             entry("profile.issued", permit="m1", profile="p1", revision=1, commitment="0" * 64, sources=[]),
             "profile.issued",
-            {"consent_id": "c1", "profile_id": "p1", "revision": 1},
+            {"consent_id": "c1", "permit_id": "m1", "profile_id": "p1", "revision": 1},
         ),
         (
             entry("profile.issued", permit="m1", profile="p1", revision=2, commitment="0" * 64, sources=[]),
             "profile.revised",
-            {"consent_id": "c1", "profile_id": "p1", "revision": 2},
+            {"consent_id": "c1", "permit_id": "m1", "profile_id": "p1", "revision": 2},
+        ),
+        (
+            entry("permit.closed", permit="m1", code="outcome_unknown"),
+            "profile.failed",
+            {"consent_id": "c1", "permit_id": "m1", "code": "outcome_unknown"},
+        ),
+        (
+            entry("profile.withheld", permit="m1", profile="p1", code="consent_revoked"),
+            "profile.failed",
+            {"consent_id": "c1", "permit_id": "m1", "code": "consent_revoked"},
         ),
     ],
 )
@@ -102,7 +112,7 @@ def test_an_id_is_of_the_entry_and_has_no_full_stop() -> None:
 
 def test_every_event_that_can_be_asked_for_comes_from_one_of_the_log() -> None:
     assert set(LOG_EVENTS) <= EVENTS.keys()
-    assert set(WebhookEvent) - set(LOG_EVENTS) == {"profile.revised"}
+    assert set(WebhookEvent) - set(LOG_EVENTS) == {"profile.revised", "profile.failed"}
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,9 @@ async def test_the_lender_is_told_of_a_profile_and_of_a_withdrawal_in_their_orde
     assert [d["type"] for d in done] == ["consent.revoked", "profile.issued"]
     assert done[1]["index"] == profile["log"]["index"]
     sent = {one.headers["webhook-id"]: orjson.loads(one.body) for one in heard(told.server)}
-    assert sent[done[1]["id"]]["data"] == {"consent_id": consent["id"], "profile_id": profile["id"], "revision": 1}
+    data = sent[done[1]["id"]]["data"]
+    assert data.pop("permit_id").startswith("m")
+    assert data == {"consent_id": consent["id"], "profile_id": profile["id"], "revision": 1}
     assert sent[done[0]["id"]]["data"] == {"consent_id": consent["id"], "state": "revoked", "version": 2}
     for private in (told.world.firm["uscc"], told.world.firm["name"]):
         assert private.encode() not in b"".join(told.server.requests)

@@ -99,7 +99,7 @@ def _operation(route: Route, refs: dict[type[BaseModel], str]) -> dict[str, Any]
     for status, body in route.answers.items():
         schema = {"schema": {"$ref": refs[body]}} if isinstance(body, type) else {}
         media = "application/json" if isinstance(body, type) else body
-        others: dict[str, Any] = {other: {} for other in route.also}
+        others: dict[str, Any] = {other: {} for other in route.also} if status == min(route.answers) else {}
         content = {"content": {media: schema, **others}} if media else {}
         responses[str(status)] = {"description": _TITLES[status], **content}
     errors = {*route.errors, *((401, 403, 429) if route.lender else ()), *((400, 413, 415) if route.takes else ())}

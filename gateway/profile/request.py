@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -33,7 +33,7 @@ from gateway.profile.plan import Plan, plan
 from gateway.services import Services
 from schemas.base import Json, Model, Name, ShortText
 from schemas.dates import month_add
-from schemas.errors import InvalidRequest, NotFound, SubjectMismatch, XinqiaoError
+from schemas.errors import InvalidRequest, NotFound, ShuttingDown, SubjectMismatch, XinqiaoError
 from schemas.identifiers import parse_uscc
 from schemas.profile import Declared
 from schemas.records import CATALOGUE
@@ -90,11 +90,19 @@ class IssuedProfile:
 
 
 async def request_profile(
-    services: Services, lender: str, ask: ProfileRequest, *, body: bytes, idempotency_key: str | None, wait: int | None
+    services: Services,
+    lender: str,
+    ask: ProfileRequest,
+    *,
+    body: bytes,
+    idempotency_key: str | None,
+    wait: int | None,
+    granted: Callable[[Permit], None] | None = None,
 ) -> IssuedProfile:
     """Give ``lender`` the profile it asks for, or raise ConsentError, Idempotency…, StorageUnavailable, InvalidRequest.
 
     ``body`` is the request as it came: an idempotency key is bound to its digest. ``wait`` shortens the deadline.
+    ``granted`` is told the permit before any platform is called.
     """
     evidence, now = services.evidence, services.now()
     uscc = parse_uscc(ask.subject.uscc).value
@@ -126,11 +134,14 @@ async def request_profile(
     if permit.replay is not None:
         return await read_profile(services, permit.replay, lender)
     assert planned is not None  # noqa: S101 - without a consent the permit was refused
+    if granted is not None:
+        granted(permit)
     try:
         return await _fetch_and_issue(services, ask, planned, permit, profile_id, wait)
     except BaseException as error:
-        code = error.code if isinstance(error, XinqiaoError) else "internal_error"
-        await _close(services, permit, code)
+        # Only a gateway that stops cancels: what a client that went away asked for is made all the same.
+        stopped = ShuttingDown.code if isinstance(error, asyncio.CancelledError) else "internal_error"
+        await _close(services, permit, error.code if isinstance(error, XinqiaoError) else stopped)
         raise
 
 

@@ -23,6 +23,7 @@ class WebhookEvent(StrEnum):
     REQUEST_EXPIRED = "request.expired"
     PROFILE_ISSUED = "profile.issued"
     PROFILE_REVISED = "profile.revised"
+    PROFILE_FAILED = "profile.failed"
 
 
 _STATES = {
@@ -30,7 +31,9 @@ _STATES = {
     WebhookEvent.CONSENT_SUSPENDED: "suspended",
     WebhookEvent.CONSENT_RESUMED: "active",
 }
-LOG_EVENTS = tuple(event.value for event in WebhookEvent if event is not WebhookEvent.PROFILE_REVISED)
+_FAILED = ("permit.closed", "profile.withheld")
+_RENAMED = (WebhookEvent.PROFILE_REVISED, WebhookEvent.PROFILE_FAILED)
+LOG_EVENTS = (*(event.value for event in WebhookEvent if event not in _RENAMED), *_FAILED)
 """The events of the log that become messages: a revision is another ``profile.issued``."""
 
 
@@ -45,15 +48,17 @@ class Message:
 
 def message_of(entry: Mapping[str, Any], leaf: bytes) -> Message:
     """The message that tells of an entry whose event is one of ``LOG_EVENTS``."""
-    kind = WebhookEvent(entry["event"])
-    data: dict[str, Json]
+    kind = WebhookEvent.PROFILE_FAILED if entry["event"] in _FAILED else WebhookEvent(entry["event"])
+    data: dict[str, Json] = {"consent_id": entry["consent"]}
     if kind is WebhookEvent.PROFILE_ISSUED:
         if entry["revision"] > 1:
             kind = WebhookEvent.PROFILE_REVISED
-        data = {"consent_id": entry["consent"], "profile_id": entry["profile"], "revision": entry["revision"]}
+        data |= {"permit_id": entry["permit"], "profile_id": entry["profile"], "revision": entry["revision"]}
+    elif kind is WebhookEvent.PROFILE_FAILED:
+        data |= {"permit_id": entry["permit"], "code": entry["code"]}
     elif kind in _STATES:
-        data = {"consent_id": entry["consent"], "state": _STATES[kind], "version": entry["version"]}
+        data |= {"state": _STATES[kind], "version": entry["version"]}
     else:
-        data = {"consent_id": entry["consent"], "request_id": entry["request"], "state": kind.partition(".")[2]}
+        data |= {"request_id": entry["request"], "state": kind.partition(".")[2]}
     body = orjson.dumps({"type": kind.value, "timestamp": entry["time"], "data": data})
     return Message("msg_" + leaf.hex()[:32], kind, body)
