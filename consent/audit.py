@@ -20,7 +20,16 @@ from consent.keys import KeySet
 from consent.profiles import reply_name
 from consent.rows import ISSUED, OPEN
 from consent.sealing import status_record
-from consent.tables import consent_requests, consent_status, consents, log_entries, permits, profiles, sealed
+from consent.tables import (
+    consent_requests,
+    consent_status,
+    consent_texts,
+    consents,
+    log_entries,
+    permits,
+    profiles,
+    sealed,
+)
 from consent.vault import RetentionClass, Sealed, SubjectKey, Vault
 from schemas.base import Json
 from schemas.consent import ConsentState
@@ -31,6 +40,7 @@ _STATES = {
     "consent.revoked": ConsentState.REVOKED,
     "consent.suspended": ConsentState.SUSPENDED,
     "consent.resumed": ConsentState.ACTIVE,
+    "consent.superseded": ConsentState.SUPERSEDED,
 }
 _CHANGES = (
     select(consent_status, consents.c.subject)
@@ -59,6 +69,7 @@ class _Told:
     permits: dict[Ids, Values] = field(default_factory=dict)
     profiles: dict[Ids, Values] = field(default_factory=dict)
     requests: dict[Ids, Values] = field(default_factory=dict)
+    texts: dict[Ids, Values] = field(default_factory=dict)
     commitments: dict[str, str] = field(default_factory=dict)
     """Of consents and statuses by entry id, of sealed payloads by their id."""
 
@@ -100,6 +111,9 @@ class _Told:
             self.commitments[f"{entry['id']}/profile"] = entry["commitment"]
             if not isinstance(entry["sources"], str):
                 self.commitments |= _replies(entry["id"], entry["sources"])
+        elif event == "text.registered":
+            held = {"sha256": entry["digest"], "registered_at": time, "log_index": index}
+            self.texts[(entry["text"],)] = held
         elif event == "part.granted":
             self.commitments[f"{entry['id']}/part"] = entry["commitment"]
         elif event.startswith("request."):
@@ -159,6 +173,7 @@ def audit(connection: Connection, vault: Vault) -> list[Flaw]:
         (permits, told.permits),
         (profiles, told.profiles),
         (consent_requests, told.requests),
+        (consent_texts, told.texts),
     ):
         flaws += _compare(connection, table, expected)
     return [*flaws, *_payloads(connection, told.commitments, _Keys(connection, vault))]
@@ -247,6 +262,9 @@ def _payloads(connection: Connection, commitments: dict[str, str], keys: _Keys) 
         record = keys.status(row)
         if record is None or not keys.holds(row.subject, entry_id, "status", record, missing):
             yield Flaw("consent_status", entry_id, "reason")
+    for row in connection.execute(select(consent_texts)):
+        if hashlib.sha256(row.content).hexdigest() != row.sha256:
+            yield Flaw("consent_texts", row.name, "content")
     # The lists first: they name the commitments to the replies.
     for row in connection.execute(select(sealed).order_by(sealed.c.kind != "sources", sealed.c.id)):
         payload = _opened(keys, row, missing.pop(row.id, row.commitment))

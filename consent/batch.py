@@ -19,7 +19,8 @@ from consent.log.merkle import Growth
 from consent.request_rows import RequestSet
 from consent.rows import ConsentSet, PermitSet
 from consent.storage import execute_many
-from consent.tables import consent_status, profiles, sealed
+from consent.tables import consent_status, consent_texts, profiles, sealed
+from consent.text_rows import TextSet
 from consent.vault import Vault
 from schemas.base import Json, utc_text
 from schemas.errors import XinqiaoError
@@ -29,7 +30,7 @@ R = TypeVar("R")
 IDEMPOTENCY = timedelta(hours=24)
 """How long an idempotency key is remembered."""
 
-_INSERT = {table: insert(table) for table in (consent_status, profiles, sealed)}
+_INSERT = {table: insert(table) for table in (consent_status, consent_texts, profiles, sealed)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Batch:
         self.consents = ConsentSet()
         self.permits = PermitSet()
         self.requests = RequestSet()
+        self.texts = TextSet()
         self.keys = KeySet(vault)
         self.connection = connection
         self.page = page
@@ -93,6 +95,7 @@ class Batch:
         for subject in self.consents.load(self.connection):
             self.keys.want(subject)
         self.requests.load(self.connection, self.time)
+        self.texts.load(self.connection)
         self.keys.load(self.connection)
         self.consents.open(self.connection, self.vault, self.keys, self.now)
 

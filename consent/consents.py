@@ -15,11 +15,12 @@ from consent.policy import check_grant, shown_state
 from consent.rows import ConsentRow, terms_of
 from consent.sealing import seal, sealed_reason, status_bytes
 from consent.tables import consent_status
+from consent.text_rows import is_form
 from consent.vault import RetentionClass, Vault
 from schemas.base import Json
 from schemas.canonical import canonical
 from schemas.consent import Consent, ConsentGrant, ConsentState, PersonPart, PersonTerms
-from schemas.errors import ConsentConflict, ConsentMissing, InvalidValue
+from schemas.errors import ConsentConflict, ConsentMissing, ConsentTextMismatch, InvalidValue
 from schemas.profile import Assurance
 
 ENTERPRISE = "enterprise"
@@ -33,27 +34,15 @@ _CHANGES = {
 }
 
 
-def document_of(grant: ConsentGrant, persons: Sequence[PersonTerms] = ()) -> bytes:
-    """The grant as canonical JSON, with the terms of its ``persons``: what is stored, committed to and compared."""
+def document_of(grant: ConsentGrant, persons: Sequence[PersonTerms] = (), **ours: Json) -> bytes:
+    """The grant as canonical JSON, with the terms of its ``persons`` and what the gateway adds (``ours``): what is
+    stored and committed to."""
     terms = [person.model_dump(mode="json") for person in persons]
-    return canonical({**grant.model_dump(mode="json", exclude={"persons"}), "persons": terms})
+    return canonical({**grant.model_dump(mode="json", exclude={"persons"}), "persons": terms, **ours})
 
 
 def _part(person: PersonPart) -> bytes:
     return canonical(person.model_dump(mode="json"))
-
-
-def _person_terms(grant: ConsentGrant, vault: Vault) -> list[PersonTerms]:
-    return [
-        PersonTerms(
-            role=person.role,
-            subject=vault.person(grant.subject.uscc, person.role, person.ref),
-            scopes=person.scopes,
-            separate_consents=person.separate_consents,
-            part=vault.part(_part(person)),
-        )
-        for person in grant.persons
-    ]
 
 
 def shown(row: ConsentRow, batch: Batch) -> Consent:
@@ -117,21 +106,44 @@ class GrantConsent(Command[Consent]):
         check_grant(self.grant)
 
     def needs(self, batch: Batch) -> None:
-        persons = _person_terms(self.grant, batch.vault)
-        batch.consents.want(self._id(batch, document_of(self.grant, persons)))
+        persons = self.person_terms(batch.vault)
+        batch.consents.want(self.id(batch))
+        batch.texts.want(self.grant.text_version)
         batch.keys.want(batch.vault.pseudonym(self.grant.subject.uscc))
-        for person in persons:
-            batch.keys.want(person.subject)
+        for terms, person in zip(persons, self.grant.persons, strict=True):
+            batch.keys.want(terms.subject)
+            batch.texts.want(person.text_version)
+
+    def person_terms(self, vault: Vault) -> list[PersonTerms]:
+        return [
+            PersonTerms(
+                role=person.role,
+                subject=vault.person(self.grant.subject.uscc, person.role, person.ref),
+                scopes=person.scopes,
+                separate_consents=person.separate_consents,
+                part=vault.part(_part(person)),
+                document=vault.part(person.evidence.sha256.encode()),
+            )
+            for person in self.grant.persons
+        ]
 
     def decide(self, batch: Batch) -> Consent | Refusal:
-        persons = _person_terms(self.grant, batch.vault)
-        document = document_of(self.grant, persons)
-        consent_id = self._id(batch, document)
+        return self.register(batch, ())
+
+    def register(self, batch: Batch, amends: Sequence[str]) -> Consent | Refusal:
+        """``amends``: the consents whose place this one takes, newest first; the caller ends them."""
+        persons = self.person_terms(batch.vault)
+        consent_id = self.id(batch)
         held = batch.consents.get(consent_id)
         if held is not None:
-            if held.document != document:
+            ours: dict[str, Json] = {"text_registered": held.terms.grant.text_registered, "amends": [*amends]}
+            if held.document != document_of(self.grant, persons, **ours):
                 return Refusal(ConsentConflict(what="content"))
             return shown(held, batch)
+        if (at := self._other_text(batch)) is not None:
+            return Refusal(ConsentTextMismatch(at=at))
+        registered = batch.texts.get(self.grant.text_version) is not None
+        document = document_of(self.grant, persons, text_registered=registered, amends=[*amends])
         subject = batch.vault.pseudonym(self.grant.subject.uscc)
         row = ConsentRow(consent_id, subject, document, batch.time, ConsentState.ACTIVE, 1, 0)
         batch.consents.add(row)
@@ -150,6 +162,8 @@ class GrantConsent(Command[Consent]):
                 "assurance": self.grant.assurance.value,
                 "valid_from": self.grant.valid_from,
                 "valid_to": self.grant.valid_to,
+                "text": self.grant.text_version if registered else None,
+                "amends": amends[0] if amends else None,
                 "commitment": key.commitment(entry_id, "consent", hashlib.sha256(document).digest()),
             },
             id=entry_id,
@@ -168,8 +182,24 @@ class GrantConsent(Command[Consent]):
             data: dict[str, Json] = {"role": terms.role, "commitment": commitment}
             batch.append("part.granted", self.actor, row.id, terms.subject, data, id=entry_id)
 
-    def _id(self, batch: Batch, document: bytes) -> str:
-        return self.consent_id or batch.vault.consent_id(document)
+    def _other_text(self, batch: Batch) -> str | None:
+        """The place of a text that is not the registered one of its name. The page's forms differ once filled in, and
+        only the page fills them in; a text that is not registered is a lender's word for what was shown."""
+        grant, captured = self.grant, self.grant.assurance is Assurance.GATEWAY_CAPTURED
+        if captured != is_form(grant.text_version):
+            return "text_version"
+        known = batch.texts.get(grant.text_version)
+        if known is None and grant.assurance is not Assurance.LENDER_ASSERTED:
+            return "text_version"
+        if known not in (None, grant.text_sha256) and not captured:
+            return "text_sha256"
+        for n, person in enumerate(grant.persons):
+            if batch.texts.get(person.text_version) not in (None, person.text_sha256):
+                return f"persons[{n}].text_sha256"
+        return None
+
+    def id(self, batch: Batch) -> str:
+        return self.consent_id or batch.vault.consent_id(document_of(self.grant, self.person_terms(batch.vault)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,20 +226,17 @@ class ChangeConsent(Command[Consent]):
         event, allowed = _CHANGES.get(self.to, ("", set()))
         if row.state not in allowed:
             return Refusal(ConsentConflict(what="state", state=row.state.value))
-        row.state, row.version, row.changed = self.to, row.version + 1, True
-        entry_id = f"{row.id}.{row.version}"
-        key = batch.keys.get(row.subject, RetentionClass.EVIDENCE)
-        record = status_bytes(self.to.value, batch.time, self.actor, self.reason, row.id)
-        index, _ = batch.append(
-            event,
-            self.actor,
-            row.id,
-            row.subject,
-            {
-                "version": row.version,
-                "commitment": key.commitment(entry_id, "status", hashlib.sha256(record).digest()),
-            },
-            id=entry_id,
-        )
-        _status(batch, row, self.actor, self.reason, index)
+        change(batch, row, self.to, event, self.actor, self.reason)
         return shown(row, batch)
+
+
+def change(batch: Batch, row: ConsentRow, to: ConsentState, event: str, actor: str, reason: str, **data: Json) -> None:
+    """Give the consent its next status, with an entry that commits to the reason; ``data`` is the event's own."""
+    row.state, row.version, row.changed = to, row.version + 1, True
+    entry_id = f"{row.id}.{row.version}"
+    key = batch.keys.get(row.subject, RetentionClass.EVIDENCE)
+    record = status_bytes(to.value, batch.time, actor, reason, row.id)
+    commitment = key.commitment(entry_id, "status", hashlib.sha256(record).digest())
+    told: dict[str, Json] = {"version": row.version, "commitment": commitment, **data}
+    index, _ = batch.append(event, actor, row.id, row.subject, told, id=entry_id)
+    _status(batch, row, actor, reason, index)

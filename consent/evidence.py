@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from consent import reads, requests
+from consent import reads, requests, texts
+from consent.amendments import AmendConsent
 from consent.audit import Flaw, audit
 from consent.batch import Batch, Command
 from consent.bundle import ProfileRow, bundle, profile_row
@@ -35,7 +36,7 @@ from consent.tables import metadata, subject_keys
 from consent.uses import Use, uses_of
 from consent.vault import RetentionClass, Vault
 from schemas.base import utc_text
-from schemas.consent import Consent, Enterprise, StatusChange
+from schemas.consent import Consent, ConsentText, Enterprise, StatusChange
 from schemas.errors import StorageUnavailable
 
 P = ParamSpec("P")
@@ -78,11 +79,11 @@ class Evidence:
 
     async def submit(self, command: Command[R]) -> R:
         """The command's result once it is durable; its refusal is raised once that is."""
-        if isinstance(command, ChangeConsent):
+        if isinstance(command, ChangeConsent | AmendConsent):
             raise TypeError("a change of a consent goes to change_consent, which waits for the leases")
         return await self._journal.submit(command)
 
-    async def change_consent(self, command: ChangeConsent) -> Consent:
+    async def change_consent(self, command: ChangeConsent | AmendConsent) -> Consent:
         """Answers when no process can start a call under the old state any more: its commit plus one lease."""
         changed = await self._journal.submit(command)
         self._leases.drop(command.consent_id)
@@ -101,8 +102,18 @@ class Evidence:
         return await self._read(reads.consents_of, lender, self._vault, self._clock())
 
     async def consent_history(self, consent_id: str) -> list[StatusChange]:
-        """Every status the consent was given, oldest first."""
-        return await self._read(reads.consent_history, consent_id, self._vault)
+        """Every status the consent, and those that it amends, were given, oldest first."""
+        held = await self.consent(consent_id)
+        ids = [consent_id, *held.amends] if held else []
+        return await self._read(reads.consent_history, ids, self._vault)
+
+    async def texts(self) -> list[ConsentText]:
+        """Every registered authorisation text, oldest first."""
+        return await self._read(texts.texts)
+
+    async def text(self, name: str) -> bytes | None:
+        """A registered text itself."""
+        return await self._read(texts.text_of, name)
 
     async def request_by_token(self, token_hash: str) -> StoredRequest | None:
         """The consent request behind a link (SHA-256 of its token in hex). Raises KeysUnavailable."""

@@ -121,7 +121,7 @@ class OpenPermit(Command[Permit]):
         return Refusal(CONSENT_ERRORS[decision.code](**decision.details))
 
     def _open(self, batch: Batch, held: ConsentRow, decision: Granted) -> PermitRow:
-        held.uses, held.recent, held.changed = held.uses + 1, held.recent + 1, True
+        held.uses, held.recent, held.opened, held.changed = held.uses + 1, held.recent + 1, held.opened + 1, True
         ends_first = held.terms.valid_to < batch.permit_end
         valid_until = utc_text(held.terms.valid_to) if ends_first else batch.permit_end_time
         key = batch.keys.get(held.subject, RetentionClass.PAYLOAD)

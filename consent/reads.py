@@ -62,8 +62,8 @@ POINT = (
 _HISTORY = (
     select(consent_status, consents.c.subject)
     .join_from(consent_status, consents)
-    .where(consent_status.c.consent_id == bindparam("id"))
-    .order_by(consent_status.c.version)
+    .where(consent_status.c.consent_id.in_(bindparam("ids", expanding=True)))
+    .order_by(consent_status.c.log_index)
 )
 _PROFILE = (
     select(
@@ -127,15 +127,21 @@ def consents_of(connection: Connection, lender: str | None, vault: Vault, now: d
     return [_shown(ConsentRow.read(row, vault, partial(keys.existing, row.subject, evidence)), now) for row in rows]
 
 
-def consent_history(connection: Connection, consent_id: str, vault: Vault) -> list[StatusChange]:
-    """Every status the consent was given, oldest first; empty for one that does not exist. Raises KeysUnavailable."""
-    rows = connection.execute(_HISTORY, {"id": consent_id}).all()
+def consent_history(connection: Connection, consent_ids: list[str], vault: Vault) -> list[StatusChange]:
+    """Every status the consents were given, oldest first. Raises KeysUnavailable."""
+    rows = connection.execute(_HISTORY, {"ids": consent_ids}).all()
     keys = KeySet(vault)
     for row in rows:
         keys.want(row.subject)
     keys.load(connection)
     return [
-        StatusChange(state=ConsentState(row.state), at=row.at, actor=row.actor, reason=reason_of(keys, row))
+        StatusChange(
+            consent_id=row.consent_id,
+            state=ConsentState(row.state),
+            at=row.at,
+            actor=row.actor,
+            reason=reason_of(keys, row),
+        )
         for row in rows
     ]
 

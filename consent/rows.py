@@ -40,6 +40,8 @@ class ConsentRow:
     version: int
     uses: int
     recent: int = 0
+    opened: int = 0
+    """Permits that this transaction opened under it."""
     new: bool = False
     changed: bool = False
 
@@ -67,7 +69,7 @@ CONSENT_ROWS = select(
     consents.c.uses,
 )
 _CONSENTS = CONSENT_ROWS.where(among(consents.c.id, "ids"))
-_RECENT = select(func.count()).where(permits.c.consent_id == bindparam("id"), permits.c.granted_at > bindparam("since"))
+_RECENT = select(func.count()).where(among(permits.c.consent_id, "ids"), permits.c.granted_at > bindparam("since"))
 _ADD_CONSENT = insert(consents)
 _CHANGE_CONSENT = (
     update(consents)
@@ -76,14 +78,29 @@ _CHANGE_CONSENT = (
 )
 
 
+def _recent(connection: Connection, row: ConsentRow, now: datetime, days: int) -> int:
+    """Permits of the last ``days`` days, those of the consents that this one amends among them."""
+    ids = listed([row.id, *row.terms.grant.amends])
+    return connection.scalar(_RECENT, {"ids": ids, "since": utc_text(now - timedelta(days=days))}) or 0
+
+
 class ConsentSet:
     def __init__(self) -> None:
         self._wanted: set[str] = set()
         self._found: list[tuple[Any, ...]] = []
         self._rows: dict[str, ConsentRow] = {}
+        self._counted: dict[tuple[str, int], int] = {}
 
     def want(self, consent_id: str) -> None:
         self._wanted.add(consent_id)
+
+    def want_count(self, consent_id: str, days: int) -> None:
+        """Also how many permits the consent, and those that it amends, had in the last ``days`` days."""
+        self._wanted.add(consent_id)
+        self._counted[consent_id, days] = 0
+
+    def count(self, consent_id: str, days: int) -> int:
+        return self._counted[consent_id, days] + self._rows[consent_id].opened
 
     def load(self, connection: Connection) -> list[str]:
         """Read what was wanted; answers with the subjects whose keys ``open`` needs."""
@@ -95,9 +112,11 @@ class ConsentSet:
         for row in self._found:
             held = ConsentRow.read(row, vault, partial(keys.existing, row[1], RetentionClass.EVIDENCE))
             if frequency := held.terms.grant.frequency:
-                since = utc_text(now - timedelta(days=frequency.days))
-                held.recent = connection.scalar(_RECENT, {"id": held.id, "since": since}) or 0
+                held.recent = _recent(connection, held, now, frequency.days)
             self._rows[held.id] = held
+        for consent_id, days in self._counted:
+            if counted := self._rows.get(consent_id):
+                self._counted[consent_id, days] = _recent(connection, counted, now, days)
 
     def get(self, consent_id: str) -> ConsentRow | None:
         return self._rows.get(consent_id)

@@ -40,6 +40,17 @@ consent_status = Table(
     Column("log_index", Integer, nullable=False),
 )
 
+consent_texts = Table(
+    "consent_texts",
+    metadata,
+    Column("name", String(200), primary_key=True),  # what a consent calls text_version
+    Column("language", String(8), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("registered_at", String(35), nullable=False),
+    Column("log_index", Integer, nullable=False),
+)
+
 permits = Table(
     "permits",
     metadata,

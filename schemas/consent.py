@@ -1,7 +1,7 @@
 """The consent record (docs/consent.md; PIPL 14 to 17, 23, 29; 征信业管理条例 14, 18, 20; 电子签名法 13)."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -65,14 +65,15 @@ class Evidence(Model):
 
 
 class PersonTerms(Model):
-    """What a person's own part allows, as it is kept in clear: ``subject`` is the person's pseudonym, ``part`` a keyed
-    digest of the whole part, which is sealed under the person's own key."""
+    """What a person's own part allows, as it is kept in clear: ``subject`` is the person's pseudonym, ``part`` and
+    ``document`` keyed digests of the whole part, which is sealed under the person's own key, and of its evidence."""
 
     role: Name
     subject: ShortText
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=200)]
     separate_consents: list[Name] = Field(default_factory=list)
     part: ShortText
+    document: ShortText
 
 
 class PersonPart(Model):
@@ -137,9 +138,23 @@ class ConsentDocument(ConsentTerms):
     """A grant as it is kept: of each person's part only the terms."""
 
     persons: list[PersonTerms] = Field(default_factory=list)
+    text_registered: bool = False
+    """Whether ``text_version`` named a registered text when the consent was."""
+    amends: list[ShortText] = Field(default_factory=list)
+    """The consents whose place this one took, newest first."""
+
+
+class ConsentText(Model):
+    """A registered authorisation text. ``name`` is ``ID-VERSION-LANGUAGE``, the ``text_version`` of a consent."""
+
+    name: ShortText
+    language: Literal["zh", "en"]
+    sha256: Sha256Hex
+    registered_at: Time
 
 
 class StatusChange(Model):
+    consent_id: ShortText
     state: ConsentState
     at: Time
     actor: Name

@@ -106,6 +106,12 @@ class ConsentConflict(FixError):
     code = "consent_conflict"
 
 
+class ConsentTextMismatch(FixError):
+    """A consent names a registered authorisation text and carries another's digest, or may not name this text."""
+
+    code = "consent_text_mismatch"
+
+
 class ManifestError(FixError):
     """A connector's manifest is wrong: ``file``, ``line``, ``at`` (key path) and ``mend`` say where and what to do."""
 

@@ -70,6 +70,8 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                     "assurance": "how sure we are: lender_asserted, signed, gateway_captured",
                     "valid_from": "start of validity",
                     "valid_to": "end of validity",
+                    "text": "the registered authorisation text, or null where the text is not registered",
+                    "amends": "the consent whose place it takes, or null",
                     "commitment": _COMMITMENT,
                 },
             ),
@@ -85,6 +87,18 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
             EventType("consent.revoked", "撤回授权", "A consent was withdrawn", _STATUS),
             EventType("consent.suspended", "暂停授权", "A consent was suspended", _STATUS),
             EventType("consent.resumed", "恢复授权", "A suspended consent was resumed", _STATUS),
+            EventType(
+                "consent.superseded",
+                "变更授权",
+                "An amended consent took this one's place, registered in the same commit",
+                {**_STATUS, "by": "the consent that took its place"},
+            ),
+            EventType(
+                "text.registered",
+                "登记授权文本",
+                "A version of an authorisation text was registered",
+                {"text": "id, version and language of the text", "digest": "SHA-256 of the text, hex"},
+            ),
             EventType(
                 "request.opened",
                 "发起授权请求",

@@ -138,6 +138,13 @@ PROBLEMS: dict[str, Problem] = {
         "Read the consent and decide anew.",
         "请先查询该授权的现状，再行处理。",
     ),
+    "consent_text_mismatch": Problem(
+        422,
+        "The authorisation text is not the registered one",
+        "授权文本与登记的文本不一致",
+        "Name the registered text that was shown, with its digest; register the text first where there is none.",
+        "请填写所展示的已登记授权文本及其摘要；尚未登记的，请先登记文本。",
+    ),
     "manifest_invalid": Problem(
         500,
         "A connector's manifest is wrong",

@@ -14,6 +14,7 @@ from consent.consents import document_of
 from consent.evidence import Evidence, open_evidence
 from consent.permits import OpenPermit
 from consent.policy import PermitItem
+from consent.texts import RegisterText
 from schemas.consent import ConsentDocument, ConsentGrant
 from schemas.identifiers import uscc_check
 
@@ -53,6 +54,11 @@ ITEMS = (
     PermitItem("sh-registry", "registration", frozenset({"uscc", "name"})),
     PermitItem("sh-hrss", "social_insurance", frozenset({"month", "kind", "persons"})),
 )
+
+
+PAGE_TEXT = RegisterText("page", "1", "zh", "虚构的授权页面 {name}".encode(), "enterprise")
+CAPTURED = {"assurance": "gateway_captured", "text_version": "page-1-zh"}
+"""What makes an invented grant one of our page, once PAGE_TEXT is registered."""
 
 
 def grant(n: int = 0, **changes: Any) -> ConsentGrant:

@@ -31,6 +31,7 @@ from gateway.cli.shared import State
 from gateway.demo import export_and_verify, sample_grant, subject_of
 from gateway.services import open_services
 from gateway.settings import Settings
+from schemas.base import utc_text
 from schemas.errors import ConfigurationError
 from tests.gateway_world import OTHER, SMALL
 
@@ -200,6 +201,28 @@ def test_without_json_the_same_is_told_as_tables_in_both_languages(xq: Run, plac
     revoked = xq("consent", "revoke", identity[0], "--reason", "x")
     assert (revoked.status, revoked.out) == (0, "")
     assert identity[0] in revoked.err
+
+
+def test_a_text_is_registered_named_by_a_consent_and_the_consent_amended(xq: Run, place: Place, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("（示例）授权书 invented\n", "utf-8")
+    add = ("consent", "text", "add", text, "--id", "loan", "--version", "1")
+    made = xq(*add, "--json")
+    assert (made.status, made.json["name"]) == (0, "loan-1-zh")
+    assert xq(*add).out == f"loan-1-zh {made.json['sha256']}\n"
+    assert made.json in xq("consent", "text", "list", "--json").json
+    assert made.json["sha256"][:20] in re.sub(r"\s", "", xq("consent", "text", "list").out)
+    assert xq("consent", "text", "show", "loan-1-zh").out == text.read_text("utf-8")
+    assert xq("consent", "text", "show", "loan-2-zh").status == 2
+    assert xq(*add[:4], "--id", "page", "--version", "1").status == 2
+    named = {"text_version": "loan-1-zh", "text_sha256": made.json["sha256"]}
+    old = xq("consent", "grant", place.grant("texts.json", **named), "--json").json
+    assert old["text_registered"] is True
+    later = {"given_at": utc_text(datetime.now(UTC)), "evidence": {"sha256": "a" * 64, "media_type": "a/b"}}
+    amended = xq("consent", "amend", old["id"], place.grant("amended.json", **named, **later), "--json")
+    assert (amended.status, amended.json["amends"]) == (0, [old["id"]])
+    assert "superseded" in xq("consent", "show", old["id"]).out
+    assert old["id"] in re.sub(r"\s", "", xq("consent", "show", amended.json["id"]).out)
 
 
 @pytest.mark.parametrize("command", [["show"], ["history"], ["revoke", "--reason", "x"]])

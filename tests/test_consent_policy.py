@@ -250,7 +250,12 @@ def with_persons(*persons: PersonTerms) -> View:
 def part(subject: str = WHO, separate: list[str] | None = None, **scope: Any) -> PersonTerms:
     agreed = Scope.model_validate({**PERSONAL, **scope})
     return PersonTerms(
-        role="actual_controller", subject=subject, scopes=[agreed], separate_consents=separate or [], part="0"
+        role="actual_controller",
+        subject=subject,
+        scopes=[agreed],
+        separate_consents=separate or [],
+        part="0",
+        document="0",
     )
 
 

@@ -30,7 +30,7 @@ from schemas.base import utc_text
 from schemas.consent import ConsentState
 from schemas.errors import ConsentConflict, ConsentOutOfScope, InvalidValue, NotFound
 from schemas.records import CATALOGUE
-from tests.consent_world import LENDER, Clock, ask, grant, uscc, world
+from tests.consent_world import CAPTURED, LENDER, PAGE_TEXT, Clock, ask, grant, uscc, world
 
 TOKEN = "ab" * 32
 ASKED = '{"asked":"示例"}'.encode()
@@ -51,18 +51,19 @@ async def evidence(tmp_path: Path, clock: Clock) -> AsyncIterator[Evidence]:
 async def opened(evidence: Evidence, clock: Clock, request_id: str = "r1", token: str = TOKEN, n: int = 0) -> str:
     clock_end = clock()
     expires = utc_text(clock_end.replace(hour=clock_end.hour + 2))
+    await evidence.submit(PAGE_TEXT)
     await evidence.submit(OpenRequest(request_id, token, LENDER, uscc(n), expires, ASKED))
     return request_id
 
 
 def given(request_id: str = "r1", n: int = 0, **changes: Any) -> GiveConsent:
-    return GiveConsent(
-        request_id, GrantConsent(grant(n, assurance="gateway_captured", **changes), actor="enterprise"), ACT
-    )
+    return GiveConsent(request_id, GrantConsent(grant(n, **{**CAPTURED, **changes}), actor="enterprise"), ACT)
 
 
 async def events(evidence: Evidence) -> list[dict[str, Any]]:
-    return [orjson.loads(e.entry) for e in await evidence.entries(0, 10_000)]
+    """What the log says, except that the page's text was registered."""
+    entries = [orjson.loads(e.entry) for e in await evidence.entries(0, 10_000)]
+    return [entry for entry in entries if entry["event"] != "text.registered"]
 
 
 async def test_an_opened_request_is_found_by_the_hash_of_its_token_and_by_its_id(
@@ -194,7 +195,7 @@ async def test_a_consent_id_that_is_taken_by_other_content_leaves_the_request_op
 ) -> None:
     await opened(evidence, clock)
     await evidence.submit(GrantConsent(grant(1), actor=LENDER, consent_id="c-1"))
-    captured = GrantConsent(grant(assurance="gateway_captured"), actor="enterprise", consent_id="c-1")
+    captured = GrantConsent(grant(**CAPTURED), actor="enterprise", consent_id="c-1")
     with pytest.raises(ConsentConflict):
         await evidence.submit(GiveConsent("r1", captured, ACT))
     held = await evidence.request("r1")

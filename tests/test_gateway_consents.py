@@ -1,12 +1,14 @@
 """Consents over HTTP: registered by their grantee, found, withdrawn, suspended and resumed, with their history."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from gateway.client import LenderError
+from schemas.base import utc_text
 from tests.gateway_world import OTHER, World, gateway_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -132,3 +134,41 @@ async def test_uses_are_counted_where_people_see_them(world: World) -> None:
     await world.lender.profile(world.ask(consent["id"]))
     shown = (await world.send("GET", f"/v1/consents/{consent['id']}", lender=world.lender)).json
     assert (shown["uses"], shown["state"]) == (1, "exhausted")
+
+
+def anew(world: World, **changes: Any) -> dict[str, Any]:
+    """The same grant, agreed again in another document a minute ago."""
+    given = utc_text(world.watch() - timedelta(minutes=1))
+    return world.grant(
+        **{"given_at": given, "evidence": {"sha256": "a" * 64, "media_type": "application/pdf"}, **changes}
+    )
+
+
+async def test_an_amended_consent_takes_the_place_of_the_old_one(world: World) -> None:
+    old = await world.consent()
+    path = f"/v1/consents/{old['id']}/amend"
+    reply = await world.send("POST", path, anew(world, max_uses=2), lender=world.lender)
+    new = reply.json
+    assert (reply.status, reply.headers["Location"]) == (201, f"/v1/consents/{new['id']}")
+    assert (new["amends"], new["max_uses"]) == ([old["id"]], 2)
+    with pytest.raises(LenderError) as caught:
+        await world.lender.profile(world.ask(old["id"]))
+    assert caught.value.problem["code"] == "consent_superseded"
+    await world.lender.profile(world.ask(new["id"]))
+    history = (await world.send("GET", f"/v1/consents/{new['id']}/history", lender=world.lender)).json["history"]
+    assert [(h["consent_id"], h["state"]) for h in history] == [
+        (old["id"], "active"),
+        (new["id"], "active"),
+        (old["id"], "superseded"),
+    ]
+
+
+async def test_an_amendment_without_a_new_act_or_for_another_lender_is_refused(world: World) -> None:
+    old = await world.consent()
+    path = f"/v1/consents/{old['id']}/amend"
+    same = await world.send("POST", path, anew(world, evidence=old["evidence"]), lender=world.lender)
+    assert (same.status, same.json["code"], same.json["details"]["at"]) == (409, "consent_conflict", "evidence")
+    other = await world.send("POST", path, anew(world, grantee=OTHER), lender=world.lender)
+    assert (other.status, other.json["details"]["at"]) == (403, "grantee")
+    shown = await world.send("GET", f"/v1/consents/{old['id']}", lender=world.lender)
+    assert shown.json["state"] == "active"

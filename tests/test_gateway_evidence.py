@@ -25,7 +25,7 @@ from consent.profiles import IssueProfile, Outcome, RecordEvent, SealedSource, p
 from consent.requests import GiveConsent, OpenRequest
 from gateway.profile.sign import ProfileSigner
 from schemas.errors import KeysUnavailable, LogBroken
-from tests.consent_world import LENDER, NAME, ask, grant, uscc
+from tests.consent_world import CAPTURED, LENDER, NAME, PAGE_TEXT, ask, grant, uscc
 from tests.consent_world import world as evidence_world
 from tests.gateway_world import World, gateway_world
 
@@ -271,9 +271,10 @@ async def test_a_consent_that_was_given_on_our_page_brings_the_record_of_the_act
     act = b"the signed record of an act"
     async with evidence_world(tmp_path / "e.db") as evidence:
         until = "2026-12-01T00:00:00.000+00:00"
+        await evidence.submit(PAGE_TEXT)
         await evidence.submit(OpenRequest("r1", "0" * 64, LENDER, uscc(), until, b"what is asked"))
         named = {"sha256": hashlib.sha256(act).hexdigest(), "media_type": "application/jose"}
-        given = GrantConsent(grant(evidence=named, assurance="gateway_captured"), "enterprise")
+        given = GrantConsent(grant(evidence=named, **CAPTURED), "enterprise")
         consent = await evidence.submit(GiveConsent("r1", given, act))
         await issue(evidence, await evidence.submit(ask("m1", consent.id)), "p1", 11)
         data = await made(evidence, "p1")

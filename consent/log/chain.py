@@ -16,7 +16,7 @@ from consent.log.rotation import EVENT as ROTATED
 GRANTED = "consent.granted"
 GIVEN = "request.given"
 ISSUED = "profile.issued"
-STATES = (GRANTED, "consent.suspended", "consent.resumed", "consent.revoked")
+STATES = (GRANTED, "consent.suspended", "consent.resumed", "consent.revoked", "consent.superseded")
 PERMITS = ("permit.granted", "permit.resumed")
 READINGS = ("profile.read", "profile.exported")
 ABOUT_CONSENT = (*STATES, GIVEN)

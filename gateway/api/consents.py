@@ -3,6 +3,7 @@
 from aiohttp import web
 from pydantic import Field
 
+from consent.amendments import AmendConsent
 from consent.consents import ChangeConsent, GrantConsent
 from consent.profiles import access_refused
 from gateway.api.routing import LENDER, Handler, Route, answer, parse_body
@@ -28,12 +29,26 @@ class ConsentHistory(Model):
 
 async def register(request: web.Request) -> web.Response:
     """Record a consent that the lender collected; the grantee must be the caller."""
+    return _made(await request.app[SERVICES].evidence.submit(await _granted(request)))
+
+
+async def amend(request: web.Request) -> web.Response:
+    """Record another consent in the place of this one."""
+    consent = await _own(request)
+    command = AmendConsent(consent.id, await _granted(request))
+    return _made(await request.app[SERVICES].evidence.change_consent(command))
+
+
+async def _granted(request: web.Request) -> GrantConsent:
     grant = await parse_body(request, ConsentGrant)
     lender = request[LENDER]
     if grant.grantee != lender:
         await _note_refusal(request, Forbidden.code, None)
         raise Forbidden(at="grantee", mend="the grantee is the lender that registers the consent")
-    consent = await request.app[SERVICES].evidence.submit(GrantConsent(grant, actor=lender))
+    return GrantConsent(grant, actor=lender)
+
+
+def _made(consent: Consent) -> web.Response:
     response = answer(consent, 201)
     response.headers["Location"] = f"/v1/consents/{consent.id}"
     return response
@@ -89,7 +104,17 @@ ROUTES = [
         _TAG,
         {201: Consent},
         ConsentGrant,
-        errors=(403, 409, 503),
+        errors=(403, 409, 422, 503),
+    ),
+    Route(
+        "POST",
+        "/v1/consents/{id}/amend",
+        amend,
+        "Another consent in its place 变更授权",
+        _TAG,
+        {201: Consent},
+        ConsentGrant,
+        errors=(403, 404, 409, 422, 503),
     ),
     Route("GET", "/v1/consents", find, "One's own consents 查询授权", _TAG, {200: ConsentList}),
     Route("GET", "/v1/consents/{id}", show, "One consent 授权详情", _TAG, {200: Consent}, errors=_ID_ERRORS),

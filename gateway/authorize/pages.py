@@ -18,7 +18,7 @@ from gateway.authorize.act import sign_act
 from gateway.authorize.asked import CHANNEL, Language, agreed_scopes, grant_of
 from gateway.authorize.desk import HERE
 from gateway.authorize.identity import IdentityCheck
-from gateway.authorize.statement import dataset_title
+from gateway.authorize.statement import dataset_title, form_of
 from gateway.authorize.visit import STYLE, Visit, for_people
 from gateway.authorize.words import WORDS, outcome_words
 from schemas.base import Json, utc_text
@@ -89,6 +89,7 @@ async def _confirm(visit: Visit) -> web.Response:
             return visit.page("closed.html", 410, state="no_more_tries")
         words = WORDS[visit.language]["wrong_code"].format(left=left)
         return await _identity_page(visit, separate, words)
+    await evidence.submit(form_of(visit.language, ENTERPRISE))
     await evidence.submit(_given(visit, identity.name, separate))
     return _see(visit.path())
 

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from consent.text_rows import PAGE
+from consent.texts import RegisterText
 from gateway.authorize.asked import ConsentAsk, Language, sensitive_of, words
 from schemas.consent import Scope
 from schemas.records import CATALOGUE
 
-VERSION = "page-1"
+VERSION = "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Statement:
 
     @property
     def version(self) -> str:
-        return f"{VERSION}-{self.language}"
+        return f"{PAGE}-{VERSION}-{self.language}"
 
     @property
     def text(self) -> str:
@@ -116,6 +118,12 @@ _FORMS: Mapping[Language, Mapping[str, str]] = {
         "stop": ".",
     },
 }
+
+
+def form_of(language: Language, actor: str) -> RegisterText:
+    """The wording with its open places, as the registered text that a consent of the page names."""
+    lines = "\n".join(f"{place}: {line}" for place, line in _FORMS[language].items())
+    return RegisterText(PAGE, VERSION, language, lines.encode(), actor)
 
 
 def dataset_title(name: str, language: Language) -> str:

@@ -1,19 +1,27 @@
-"""``xinqiao consent``: grant, list, show, revoke, history."""
+"""``xinqiao consent``: grant, amend, list, show, revoke, history, and the authorisation texts."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
+from consent.amendments import AmendConsent
 from consent.consents import ChangeConsent, GrantConsent
-from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say
+from consent.text_rows import PAGE
+from consent.texts import RegisterText
+from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say, write
 from gateway.services import Services
 from schemas.base import first_flaw
 from schemas.consent import Consent, ConsentGrant, ConsentState
-from schemas.errors import ConsentMissing, InvalidRequest
+from schemas.errors import ConsentMissing, InvalidRequest, NotFound
 
 app = typer.Typer(help="授权 Consents of enterprises.", no_args_is_help=True)
+text = typer.Typer(help="授权文本 Versions of authorisation texts.", no_args_is_help=True)
+app.add_typer(text, name="text")
+
+OPERATOR = "operator"
 
 
 def _show(consent: Consent) -> None:
@@ -29,6 +37,8 @@ def _show(consent: Consent) -> None:
             ["已用 uses", f"{consent.uses} / {consent.max_uses or '∞'}"],
             ["回溯 look-back", f"{consent.lookback_months} months"],
             ["可信度 assurance", consent.assurance.value],
+            ["授权文本 text", f"{consent.text_version}{'' if consent.text_registered else ' (未登记 not registered)'}"],
+            *(["变更自 amends", other] for other in consent.amends),
             *([f"{s.platform}", f"{s.dataset}: {', '.join(s.fields)}"] for s in consent.scopes),
         ],
     )
@@ -41,20 +51,78 @@ async def _found(services: Services, consent_id: str) -> Consent:
     return consent
 
 
-@app.command()
-def grant(file: Path, as_json: AsJson = False) -> None:
-    """登记 Register the consent that FILE (JSON, see `xinqiao schema consent-grant`) describes."""
+def _read_grant(file: Path) -> ConsentGrant:
     try:
-        record = ConsentGrant.model_validate_json(read_file(file))
+        return ConsentGrant.model_validate_json(read_file(file))
     except ValidationError as error:
         at, mend = first_flaw(error)
         raise InvalidRequest(at=at, mend=mend) from None
 
+
+@app.command()
+def grant(file: Path, as_json: AsJson = False) -> None:
+    """登记 Register the consent that FILE (JSON, see `xinqiao schema consent-grant`) describes."""
+    record = _read_grant(file)
+
     async def work(services: Services) -> Consent:
-        return await services.evidence.submit(GrantConsent(record, actor="operator"))
+        return await services.evidence.submit(GrantConsent(record, actor=OPERATOR))
 
     consent = run(work)
     print_json(consent.model_dump(mode="json")) if as_json else _show(consent)
+
+
+@app.command()
+def amend(consent_id: str, file: Path, as_json: AsJson = False) -> None:
+    """变更 Register the consent in FILE, newly agreed, in the place of another."""
+    record = _read_grant(file)
+
+    async def work(services: Services) -> Consent:
+        consent = await _found(services, consent_id)
+        return await services.evidence.change_consent(AmendConsent(consent.id, GrantConsent(record, actor=OPERATOR)))
+
+    consent = run(work)
+    print_json(consent.model_dump(mode="json")) if as_json else _show(consent)
+
+
+class TextLanguage(StrEnum):
+    ZH = "zh"
+    EN = "en"
+
+
+@text.command("add")
+def text_add(
+    file: Path,
+    text_id: Annotated[str, typer.Option("--id", help="Small letters, digits and _.")],
+    version: Annotated[str, typer.Option(help="Small letters, digits, _ and dots.")],
+    lang: Annotated[TextLanguage, typer.Option(help="The language it is in.")] = TextLanguage.ZH,
+    as_json: AsJson = False,
+) -> None:
+    """登记 Register the text in FILE; a consent names it by `ID-VERSION-LANG`."""
+    if text_id == PAGE:
+        raise InvalidRequest(at="id", mend="another id: this one is the authorisation page's own")
+    command = RegisterText(text_id, version, lang.value, read_file(file), OPERATOR)
+    made = run(lambda services: services.evidence.submit(command))
+    print_json(made.model_dump(mode="json")) if as_json else write(f"{made.name} {made.sha256}")
+
+
+@text.command("list")
+def text_list(as_json: AsJson = False) -> None:
+    """列出 Every registered text, oldest first."""
+    found = [one.model_dump(mode="json") for one in run(lambda services: services.evidence.texts())]
+    if as_json:
+        print_json(found)
+    else:
+        columns = ["文本 text", "语言", "SHA-256", "登记时间"]
+        print_table("授权文本 texts", columns, [list(one.values()) for one in found])
+
+
+@text.command("show")
+def text_show(name: str) -> None:
+    """查看 The text itself."""
+    content = run(lambda services: services.evidence.text(name))
+    if content is None:
+        raise NotFound(what="text")
+    write(content.decode(), end="")
 
 
 @app.command("list")
@@ -90,7 +158,7 @@ def revoke(
     async def work(services: Services) -> Consent:
         consent = await _found(services, consent_id)
         return await services.evidence.change_consent(
-            ChangeConsent(consent.id, ConsentState.REVOKED, actor="operator", reason=reason)
+            ChangeConsent(consent.id, ConsentState.REVOKED, actor=OPERATOR, reason=reason)
         )
 
     consent = run(work)
@@ -112,4 +180,4 @@ def history(consent_id: str, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
     else:
-        print_table("状态历史 history", ["状态", "时间", "操作人", "原因"], [list(c.values()) for c in found])
+        print_table("状态历史 history", ["授权", "状态", "时间", "操作人", "原因"], [list(c.values()) for c in found])

@@ -24,6 +24,17 @@ def upgrade() -> None:
     op.create_index("ix_consents_grantee", "consents", ["grantee"], unique=False, if_not_exists=True)
     op.create_index("ix_consents_subject", "consents", ["subject"], unique=False, if_not_exists=True)
     op.create_table(
+        "consent_texts",
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("language", sa.String(length=8), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("registered_at", sa.String(length=35), nullable=False),
+        sa.Column("log_index", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+        if_not_exists=True,
+    )
+    op.create_table(
         "log_cosignatures",
         sa.Column("witness", sa.String(length=400), nullable=False),
         sa.Column("size", sa.Integer(), nullable=False),
