@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from consent.batch import After, Batch, Command, Refusal
 from consent.ledger import Head, Ledger, Page
-from consent.storage import Store, storage_failed
+from consent.storage import StorageLost, Store, storage_failed
 from consent.tables import log_head
 from schemas.errors import LogBroken, Overloaded, ShuttingDown, StorageUnavailable
 
@@ -188,7 +188,7 @@ class Journal:
     def _transact(self, connection: Connection, commands: Sequence[Command[Any]]) -> list[Any]:
         began = time.monotonic()
         self._database.check_place()
-        grown: Head | None = None
+        written = None
         try:
             with connection.begin():
                 page = self._ledger.open(connection)
@@ -197,12 +197,15 @@ class Journal:
                     command.needs(batch)
                 batch.load()
                 decisions = [command.decide(batch) for command in commands]
-                head, growth = batch.write()
-                grown = head if head.size > page.size else None
+                written = batch.write()
         except Exception as error:
-            # Nothing but the commit comes after the last line: it may have taken place all the same.
-            if grown is None or not storage_failed(error) or not self._committed(grown):
+            if written is None:
                 raise
+            # Only the commit comes after the writing. Whatever it said, it may have taken place; and where it added
+            # no entry, nothing tells.
+            if written[0].size == page.size or not self._committed(written[0], error):
+                raise StorageLost from error
+        head, growth = written
         self._ledger.remember(growth.range)
         self._head = head
         return [
@@ -216,12 +219,13 @@ class Journal:
             return self._clock()
         return self._database.now(connection) or datetime.now(UTC)
 
-    def _committed(self, head: Head) -> bool:
+    def _committed(self, head: Head, error: Exception) -> bool:
         """Whether the log has come to ``head``, although the commit failed: entries and rows stand or fall together.
 
         Looked at under the lock that every writing transaction holds, so no commit of ours is still on its way. False
         also where that could not be found out in time: then it stays unknown to whoever asked.
         """
+        self._failure = _name(error)
         self._disconnect()
         for _ in range(SETTLE_TRIES):
             self._reopen()
@@ -241,10 +245,14 @@ class Journal:
         connection = None
         try:
             connection = self._database.connect()
+            if self._failure:
+                self._database.settle(connection)
             with connection.begin():
                 self._head = self._ledger.check(connection, self._head)
-                # Reading may work where writing does not: a full disk shows only here.
-                connection.execute(update(log_head).values(size=log_head.c.size))
+                # Reading may work where writing does not: a full disk shows only here. There and back, because SQLite
+                # does not write a row that stays what it was.
+                for step in (1, -1):
+                    connection.execute(update(log_head).values(size=log_head.c.size + step))
         except LogBroken as error:
             self._broken, self._failure = error, error.code
         except Exception as error:
@@ -252,7 +260,7 @@ class Journal:
                 raise
             self._failure = _name(error)
         else:
-            self._connection = connection
+            self._connection, self._failure = connection, ""
             return
         if connection is not None:
             with suppress(SQLAlchemyError):

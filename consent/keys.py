@@ -1,7 +1,5 @@
 """The stored keys of subjects, as a transaction or a read needs them."""
 
-import sqlite3
-
 from sqlalchemy import Connection, insert, select
 
 from consent.storage import among, execute_many, fetch, listed
@@ -27,21 +25,6 @@ def key_row(key: SubjectKey, wrapped: bytes) -> dict[str, object]:
         "epoch": EPOCH,
         "wrapped": wrapped,
     }
-
-
-_POINT = (
-    "SELECT version, epoch, wrapped FROM subject_keys WHERE subject = ? AND class = ? ORDER BY version DESC LIMIT 1"
-)
-
-
-def point_key(connection: sqlite3.Connection, vault: Vault, subject: str, retention: RetentionClass) -> SubjectKey:
-    """One key, asked of the driver itself. Raises KeysUnavailable."""
-    if (cached := vault.cached(subject)) is not None:
-        return cached[retention]
-    row = connection.execute(_POINT, (subject, retention.value)).fetchone()
-    if row is None:
-        raise KeysUnavailable(what="subject key")
-    return vault.unwrap(subject, retention, *row)
 
 
 class KeySet:

@@ -132,7 +132,7 @@ def listed(values: Iterable[str]) -> str:
 
 
 class StorageLost(OSError):
-    """The file at the path is not the one that was opened."""
+    """The file at the path is not the one that was opened, or others keep it from being settled."""
 
 
 def storage_failed(error: BaseException) -> bool:
@@ -159,6 +159,9 @@ class Store(Protocol):
 
     def connect(self) -> Connection:
         """The writing connection. A transaction on it holds the log's lock from its beginning. Runs in ``writing``."""
+
+    def settle(self, connection: Connection) -> None:
+        """After a failure, outside a transaction: make durable whatever may be read. Runs in ``writing``."""
 
     def now(self, connection: Connection) -> datetime | None:
         """The database's own clock, where it has one."""
@@ -273,6 +276,17 @@ class Database:
         """The writing connection; remembers which file it opened."""
         self._file = self._at_path()
         return self._writers.connect()
+
+    def settle(self, connection: Connection) -> None:
+        # A commit whose sync failed may stand in the write-ahead log all the same, in pages that the kernel has given
+        # up writing and holds for clean. Copied into the file and synced there, what it says is durable after all.
+        try:
+            driver: Any = connection.connection.driver_connection
+            (busy, *_) = driver.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        except sqlite3.Error as error:
+            raise _translated(error) from None
+        if busy:
+            raise StorageLost
 
     def now(self, connection: Connection) -> datetime | None:  # noqa: ARG002 - SQLite has no clock of its own
         return None

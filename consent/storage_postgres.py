@@ -109,9 +109,9 @@ def _translated(error: BaseException) -> BaseException:
     return kind(None, None, Exception(state or type(error).__name__), hide_parameters=True)
 
 
-def _translate(context: ExceptionContext) -> None:
+def _translate(context: ExceptionContext) -> BaseException:
     original = context.original_exception
-    context.chained_exception = _translated(original.__cause__ or original)
+    return _translated(original.__cause__ or original)
 
 
 class Database:
@@ -141,7 +141,7 @@ class Database:
         ).sync_engine
         event.listen(self._writers, "begin", _begin_locked)
         for engine in (self._makers, self._writers, self._readers):
-            event.listen(engine, "handle_error", _translate)
+            event.listen(engine, "handle_error", _translate, retval=True)
         self._points: Any = None
 
     async def _connect(self) -> Any:
@@ -156,6 +156,9 @@ class Database:
 
     def connect(self) -> Connection:
         return self._writers.connect()
+
+    def settle(self, connection: Connection) -> None:
+        """The server answers for its own log: it stops when a sync of it fails."""
 
     def now(self, connection: Connection) -> datetime | None:
         moment: datetime | None = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()

@@ -1,14 +1,15 @@
-"""A process of its own for the crash and race tests: ``python -m tests.consent_worker crash|race FILE NAME``.
+"""A process of its own for the crash and race tests: ``python -m tests.consent_worker crash|race|share PLACE NAME``.
 
 It says ``ready`` and waits for a line; each line it prints after that was acknowledged before it was printed.
 """
 
 import asyncio
+import itertools
 import sys
 from pathlib import Path
 
 from consent.consents import GrantConsent
-from consent.profiles import IssueProfile, SealedSource
+from consent.profiles import IssueProfile, RecordEvent, SealedSource
 from schemas.errors import ConsentExhausted
 from tests.consent_world import LENDER, ask, grant, world
 
@@ -18,7 +19,7 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def crash(path: Path, name: str) -> None:
+async def crash(path: Path | str, name: str) -> None:
     """Consents, permits and profiles without end, by eight callers."""
     async with world(path) as evidence:
 
@@ -35,7 +36,7 @@ async def crash(path: Path, name: str) -> None:
         await asyncio.gather(*(caller(who) for who in range(8)))
 
 
-async def race(path: Path, name: str) -> None:
+async def race(path: Path | str, name: str) -> None:
     """Ask for 150 uses of the consent ``shared``, side by side."""
     async with world(path) as evidence:
 
@@ -50,7 +51,26 @@ async def race(path: Path, name: str) -> None:
     say(str(sum(found)))
 
 
+async def share(place: Path | str, name: str) -> None:
+    """Sixteen tasks ask for uses of the consent ``shared`` until there are none, and then leave 300 notes."""
+    async with world(place) as evidence:
+
+        async def task(who: int) -> int:
+            for n in itertools.count():
+                try:
+                    await evidence.submit(ask(f"{name}-{who}-{n}", "shared"))
+                except ConsentExhausted:
+                    return n
+            raise AssertionError
+
+        found = await asyncio.gather(*(task(who) for who in range(16)))
+        note = RecordEvent("log.read", LENDER, None, None, {"first": 0, "last": 0})
+        await asyncio.gather(*(evidence.submit(note) for _ in range(300)))
+    say(str(sum(found)))
+
+
 if __name__ == "__main__":
     say("ready")
     sys.stdin.readline()
-    asyncio.run({"crash": crash, "race": race}[sys.argv[1]](Path(sys.argv[2]), sys.argv[3]))
+    where: Path | str = sys.argv[2] if "://" in sys.argv[2] else Path(sys.argv[2])
+    asyncio.run({"crash": crash, "race": race, "share": share}[sys.argv[1]](where, sys.argv[3]))

@@ -258,9 +258,9 @@ async def test_the_exported_log_is_intact_for_the_stand_alone_verifier(
     assert not verify_export(tmp_path / "out", [Vkey.of("x", Ed25519PrivateKey.generate())], None).ok
 
 
-def worker(mode: str, path: Path, name: str) -> subprocess.Popen[str]:
+def worker(mode: str, place: Path | str, name: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.consent_worker", mode, str(path), name],
+        [sys.executable, "-m", "tests.consent_worker", mode, str(place), name],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -402,3 +402,42 @@ async def test_a_storage_that_failed_is_one_alarm_with_its_reason_and_one_line_w
             await heals(journal)
             await journal.submit(Note("after"))
     assert lines[1:] == [{"event": "log_writable_again", "log_level": "warning"}]
+
+
+async def test_after_a_failure_a_reader_of_the_past_keeps_the_log_from_being_written_until_it_is_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "HEAL_SECONDS", 0.01)
+    monkeypatch.setattr(storage_module, "BUSY_SECONDS", 0.01)
+    path = tmp_path / "j.db"
+    async with opened(path) as (journal, database):
+        await journal.submit(Note("one"))
+        reader = sqlite3.connect(path, isolation_level=None)
+        try:
+            reader.execute("BEGIN")
+            assert reader.execute("SELECT size FROM log_head").fetchone() == (1,)
+            await journal.submit(Note("two"))
+            event.listen(database._writers, "commit", input_output_error)
+            with pytest.raises(StorageUnavailable):
+                await journal.submit(Note("lost"))
+            event.remove(database._writers, "commit", input_output_error)
+            # What is not yet in the file itself may stand in pages that were never written.
+            for _ in range(3):
+                with pytest.raises(StorageUnavailable):
+                    await journal.submit(Note("waits"))
+        finally:
+            reader.close()
+        await heals(journal)
+        assert await journal.submit(Note("three")) == 2
+    assert await stored(path) == ["one", "two", "three"]
+
+
+async def test_what_is_tried_before_writing_goes_on_is_a_real_write(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    async with opened(path) as (one, _):
+        await one.submit(Note("before"))
+        wal = path.with_name("j.db-wal")
+        size = wal.stat().st_size
+        async with opened(path) as (two, _):
+            assert two.writable
+            assert wal.stat().st_size > size
