@@ -38,6 +38,8 @@ flips: .venv/.ready
 
 chaos: .venv/.ready
 	$(RUN)/python -m tests.faults.kills 200
+	$(RUN)/python -m tests.faults.syscalls
+	$(RUN)/python -m tests.faults.storage
 
 .venv/.ready: pyproject.toml uv.lock $(if $(findstring .tools,$(UV)),.tools/bin/uv)
 	$(UV_ENV) $(UV) sync --locked --python $(PYTHON) --quiet

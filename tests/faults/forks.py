@@ -35,7 +35,12 @@ def folding() -> None:
     storage.CHECKPOINT_PAGES = 1
 
 
-AS = {"it is": lambda: None, "unsynced": unsynced, "folding": folding}
+def impatient() -> None:
+    """A lock is waited for half a second, and not five."""
+    storage.BUSY_SECONDS = 0.5
+
+
+AS = {"it is": lambda: None, "unsynced": unsynced, "folding": folding, "impatient": impatient}
 
 
 def run(order: dict[str, Any]) -> None:

@@ -61,6 +61,21 @@ class Acknowledged:
         self.refused += other.refused
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    status: int
+    retry_after: str | None
+    body: bytes
+    seconds: float
+
+    @property
+    def as_documented(self) -> bool:
+        """503 with the code of a storage that failed, when to come again, and nothing of the cause."""
+        problem = orjson.loads(self.body)
+        code = (self.status, problem["code"]) == (503, "storage_unavailable")
+        return code and str(self.retry_after).isdigit() and b"locked" not in self.body and b"disk" not in self.body
+
+
 class Gateway:
     """One process. ``start_seconds``: from the order to the first ``/readyz`` that said ready."""
 
@@ -97,6 +112,7 @@ class Place:
     ) -> None:
         self.folder, self.settings, self.session, self.firm = folder, settings, session, firm
         self._nursery = nursery
+        self.said = folder.parent
         self.offers: dict[str, Mapping[str, frozenset[str]]] = {PLATFORM: {DATASET: frozenset({"month", "persons"})}}
         self._gateways: list[Gateway] = []
         self._grants = self._starts = 0
@@ -146,7 +162,7 @@ class Place:
 
     def _said(self) -> Path:
         self._starts += 1
-        return self.folder.with_name(f"{self.folder.name}.said.{self._starts}")
+        return self.said / f"{self.folder.name}.said.{self._starts}"
 
     async def wait_for(self, gateway: Gateway) -> None:
         self._gateways.append(gateway)
@@ -203,6 +219,25 @@ class Place:
 
         await asyncio.gather(*(caller() for _ in range(callers)))
         return told
+
+    async def storm(self, gateway: Gateway, callers: int, told: Acknowledged) -> list[Refused]:
+        """One consent each by ``callers`` at once; the answers that were no acknowledgement."""
+        authorization = await self.lender(gateway).authorization()
+
+        async def one() -> Refused | None:
+            headers = {**authorization, "Content-Type": "application/json"}
+            began = time.monotonic()
+            async with self.session.post(
+                gateway.url + "/v1/consents", data=orjson.dumps(self.grant()), headers=headers
+            ) as reply:
+                body = await reply.read()
+                if reply.status == 201:
+                    told.consents.append(orjson.loads(body)["id"])
+                    return None
+                return Refused(reply.status, reply.headers.get("Retry-After"), body, time.monotonic() - began)
+
+        found = await asyncio.gather(*(one() for _ in range(callers)))
+        return [refused for refused in found if refused is not None]
 
     async def unserved(self, gateway: Gateway, told: Acknowledged) -> list[str]:
         """The acknowledged ids that the gateway does not give back."""
