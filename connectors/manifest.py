@@ -83,6 +83,8 @@ def _compile(folder: Path, source: Source, manifest: Manifest, catalogue: Mappin
     )
     for index, plan in enumerate(plans):
         _check_auth(manifest, loaded.options(plan), ("dataset", index) if plan.auth else ())
+    if manifest.tls and (unknown := sorted(set(manifest.tls.named()) - set(manifest.auth.secrets))):
+        raise Refusal(("auth", "secrets"), f"declare the secret {unknown[0]}, which `tls` names")
     if manifest.reply is not None:
         if manifest.reply.scheme not in SCHEMES:
             raise Refusal(("reply", "scheme"), f"use one of {', '.join(sorted(SCHEMES))}")

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from connectors.base import Connector
 from connectors.engine.call import Transport
@@ -11,11 +12,20 @@ from connectors.engine.connector import DeclarativeConnector
 from connectors.local import SCHEME, LocalTransport
 from connectors.manifest import FILE, Loaded, load
 from connectors.signing.base import new_nonce
+from connectors.tls import Tls, tls_of
 from schemas.errors import ConfigurationError
+from schemas.manifest import Manifest
 
 BUILT_IN = Path(__file__).parent / "catalogue"
 Reach = tuple[bool, str | None, Mapping[str, str]]
 """How a platform is reached here: whether at all, the base URL in place of the manifest's, secrets by name."""
+
+
+@runtime_checkable
+class Secures(Protocol):
+    """A transport that can take on a platform's own terms for TLS."""
+
+    def secured(self, tls: Tls) -> Transport: ...
 
 
 def find(folders: Iterable[Path], allow: Collection[str] | None = None) -> dict[str, Loaded]:
@@ -66,11 +76,24 @@ def load_connectors(
         enabled, base_url, secrets = platforms.get(name, (True, None, {}))
         if enabled:
             address = base_url or loaded.manifest.base_url
-            below = LocalTransport(secrets) if address.startswith(SCHEME) else transport
+            below = _below(loaded.manifest, address, secrets, transport)
             made[name] = DeclarativeConnector(
                 loaded, below, secrets, base_url=address, clock=clock, nonce=nonce, sleep=sleep
             )
     return made
+
+
+def _below(manifest: Manifest, address: str, secrets: Mapping[str, str], transport: Transport) -> Transport:
+    if address.startswith(SCHEME):
+        return LocalTransport(secrets)
+    if manifest.tls is None:
+        return transport
+    for name in manifest.tls.named():
+        if not secrets.get(name):
+            raise ConfigurationError(connector=manifest.id, at=f"secrets.{name}", mend="give it a value")
+    if not address.startswith("https://") or not isinstance(transport, Secures):
+        raise ConfigurationError(connector=manifest.id, at="base_url", mend="https, because the manifest has `tls`")
+    return transport.secured(tls_of(manifest.id, manifest.tls, secrets))
 
 
 def _connectors_in(folder: Path) -> Iterator[Path]:

@@ -21,9 +21,9 @@ from yarl import URL
 
 from connectors.addresses import is_public
 from connectors.inflate import inflater
+from connectors.tls import Peers, Tls, checked, default_ssl_context
 from connectors.wire import Leave, WireReply, WireRequest
 from schemas.errors import (
-    ConfigurationError,
     ConnectorFault,
     UpstreamAddressRefused,
     UpstreamConnect,
@@ -80,6 +80,7 @@ class AioTransport:
         max_headers: int = 64,
         connect_timeout: float = 2.0,
         ssl_context: ssl.SSLContext | None = None,
+        pins: frozenset[bytes] = frozenset(),
         per_host: int = 256,
     ) -> None:
         self._allowed = frozenset(entry.lower() for entry in allowed_private)
@@ -88,11 +89,36 @@ class AioTransport:
         self._max_headers = max_headers
         # The whole exchange is bounded by send's own timer, which is exact; aiohttp rounds its up to full seconds.
         self._timeouts = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_connect=connect_timeout)
-        self._ssl = _checked(ssl_context) if ssl_context else default_ssl_context()
+        self._connect_timeout = connect_timeout
+        self._ssl = checked(ssl_context) if ssl_context else default_ssl_context()
+        self._peers = Peers(pins)
+        self._own: list[tuple[AioTransport, Tls]] = []
         self._per_host = per_host
         self._public = self._connector(guarded=True)
         self._private = self._connector(guarded=False)
         self._origins: dict[str, _Origin] = {}
+
+    def secured(self, tls: Tls) -> "AioTransport":
+        """One like this with a platform's own terms for TLS, and so with connections of its own; closed with this."""
+        made = AioTransport(
+            allowed_private=self._allowed,
+            max_body=self._max_body,
+            max_header_field=self._max_header_field,
+            max_headers=self._max_headers,
+            connect_timeout=self._connect_timeout,
+            ssl_context=tls.context,
+            pins=tls.pins,
+            per_host=self._per_host,
+        )
+        self._own.append((made, tls))
+        return made
+
+    def certificate_ends(self) -> dict[str, float]:
+        """When certificates end, in Unix seconds: by origin those that servers showed, and as ``client:ID`` ours."""
+        ends = dict(self._peers.ends)
+        for made, tls in self._own:
+            ends |= {**made.certificate_ends(), **tls.ends}
+        return ends
 
     def _connector(self, *, guarded: bool) -> aiohttp.TCPConnector:
         return aiohttp.TCPConnector(
@@ -141,6 +167,7 @@ class AioTransport:
             protocol = connection.protocol
             assert protocol is not None  # noqa: S101 - the connector gives out what is connected
             assert protocol.transport is not None  # noqa: S101
+            self._peers.look(name, protocol.transport)
             protocol.set_response_params(
                 skip_payload=request.method == "HEAD",
                 read_until_eof=True,
@@ -207,26 +234,10 @@ class AioTransport:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def close(self) -> None:
+        for made, _ in self._own:
+            await made.close()
         await self._public.close()
         await self._private.close()
-
-
-def default_ssl_context() -> ssl.SSLContext:
-    """The system's certificate authorities, host names checked, TLS 1.2 or newer."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def _checked(context: ssl.SSLContext) -> ssl.SSLContext:
-    if not (
-        context.check_hostname
-        and context.verify_mode is ssl.CERT_REQUIRED
-        and context.minimum_version >= ssl.TLSVersion.TLSv1_2
-    ):
-        raise ConfigurationError(setting="ssl_context")
-    return context
 
 
 class _NotPublic(OSError):

@@ -40,6 +40,8 @@ class Services:
     metrics: Metrics
     now: Now
     policy: CheckPolicy
+    certificate_ends: Callable[[], Mapping[str, float]]
+    """When certificates end, in Unix seconds: AioTransport.certificate_ends."""
     strategy: Strategy = EVERY
 
 
@@ -98,6 +100,7 @@ async def open_services(
                 metrics or Metrics(),
                 now,
                 CheckPolicy(),
+                transport.certificate_ends,
                 strategy_of(settings, connectors),
             )
     finally:

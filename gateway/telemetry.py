@@ -119,6 +119,9 @@ class Metrics:
             "xinqiao_schema_drift", "Unknown fields seen in replies", ["platform", "dataset"], registry=self.registry
         )
         self.webhooks = Counter("xinqiao_webhooks", "Attempts to deliver", ["outcome"], registry=self.registry)
+        self.certificate_days = Gauge(
+            "xinqiao_certificate_days", "Days until a certificate ends", ["certificate"], registry=self.registry
+        )
         self.log_writable = Gauge(
             "xinqiao_log_writable", "1 while the evidence log takes entries", registry=self.registry
         )

@@ -60,6 +60,19 @@ class SignedReply(Model):
         return self.model_extra or {}
 
 
+class TlsNames(Model):
+    """Which secrets of ``auth`` hold this platform's own terms for TLS. ``client``: our certificate and its private
+    key (PEM). ``authority``: the certificates that sign the platform's, in place of the system's (PEM). ``pins``: the
+    SHA-256 of the public keys of its servers (base64, a comma between two)."""
+
+    client: Name | None = None
+    authority: Name | None = None
+    pins: Name | None = None
+
+    def named(self) -> list[Name]:
+        return [name for name in (self.client, self.authority, self.pins) if name]
+
+
 class Decode(Model):
     """``steps``: ``json``, ``xml``; ``at:PATH`` goes on with the text there; ``within:PATH`` lets the next step
     replace the text there by what it holds, so that the envelope stays readable."""
@@ -366,6 +379,7 @@ class Manifest(Model):
     """Passes on what other platforms hold: asked only where settings send a data set through it."""
     auth: Auth
     reply: SignedReply | None = None
+    tls: TlsNames | None = None
     decode: Decode = Decode()
     outcome: Outcome
     limits: Limits = Limits()

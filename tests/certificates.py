@@ -2,7 +2,9 @@
 
 import ipaddress
 import ssl
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 from cryptography import x509
@@ -65,6 +67,22 @@ class Authority:
         context.load_verify_locations(cadata=self._pem())
         context.verify_mode = ssl.CERT_REQUIRED
         return context
+
+    def text(self) -> str:
+        return self._pem()
+
+    def identity(self, *, end: timedelta = DAY) -> str:
+        """A client's certificate and its private key as one PEM text."""
+        return self._issue("127.0.0.1", -DAY, end).read_text()
+
+    def pinned_server(self) -> tuple[ssl.SSLContext, str]:
+        """A server's context, and the pin of its key."""
+        path = self._issue("127.0.0.1", -DAY, 5 * DAY)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        key = x509.load_pem_x509_certificate(path.read_bytes()).public_key()
+        der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        return context, b64encode(sha256(der).digest()).decode()
 
     def _pem(self) -> str:
         return self._certificate.public_bytes(serialization.Encoding.PEM).decode()

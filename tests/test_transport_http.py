@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.transport import AioTransport, default_ssl_context
+from connectors.tls import default_ssl_context
+from connectors.transport import AioTransport
 from connectors.wire import WireRequest
 from schemas.errors import ConfigurationError, ConnectorFault, ConsentRevoked, UpstreamTimeout, UpstreamTls
 from tests.certificates import Authority

@@ -50,7 +50,7 @@ class _Request(Model):
 class _Reply(Model):
     status: int = 200
     content_type: ShortText = "application/json"
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
     file: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 

@@ -86,8 +86,10 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    held = request.app[METRICS]
-    evidence = request.app[SERVICES].evidence
+    held, services = request.app[METRICS], request.app[SERVICES]
+    evidence = services.evidence
+    for name, end in services.certificate_ends().items():
+        held.certificate_days.labels(name).set((end - services.now().timestamp()) / 86400)
     held.log_writable.set(1 if evidence.writable else 0)
     held.log_size.set(evidence.size)
     return web.Response(body=generate_latest(held.registry), content_type="text/plain")
