@@ -22,7 +22,7 @@ from gateway.demo import Demo, profile_ask, running_demo, sample_grant, subject_
 from gateway.services import utc_now
 from gateway.telemetry import configure_logging
 
-RULES = ("identity", "headcount", "revenue", "property", "judicial", "unit", "freshness")
+RULES = ("identity", "headcount", "revenue", "property", "judicial", "receivable", "unit", "freshness")
 _PAGE = 500
 
 

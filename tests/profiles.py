@@ -38,6 +38,9 @@ PLATFORM = {
     "judicial": "sh-court",
     "credit_lists": "credit-sh",
     "penalties": "credit-sh",
+    "receivables": "ccrc-receivables",
+    "vouchers": "yunlian",
+    "core_trade": "core-enterprise",
 }
 
 

@@ -666,8 +666,8 @@ def read(platform: str, dataset: str, body: bytes) -> tuple[list[Row], bool]:
     if platform == "sh-court":
         return [_row_court(r) for r in reply["result"]["data"]], reply["result"]["next"] is not None
     if platform == "yunlian":
-        data = reply["rspData"] or {"list": [], "hasNext": "0"}
-        return [_row_yunlian(r) for r in data["list"]], data["hasNext"] == "1"
+        held = reply["rspData"] or {"list": [], "hasNext": "0"}
+        return [_row_yunlian(r) for r in held["list"]], held["hasNext"] == "1"
     if platform == "core-enterprise":
         return [_rows_core(dataset, reply, r) for r in reply["items"]], reply["total"] > 50
     if platform == "acfic-sh":

@@ -221,9 +221,7 @@ WRONG = {
     **{platform: {"app_key": "of another"} for platform in LOADED if platform.startswith("district-")},
     "sh-ywtb": {"client_secret": "of another"},
 }
-UNKNNOT_THERE = {("core-enterprise", "receivables"): {"uploaded_on"}}
-"""Nothing is uploaded to the books of the debtor."""
-OWN = {
+UNKNOWN = {
     "sh-registry": "rid",
     "sh-hrss": "app_id",
     "sh-hpf": "app_id",

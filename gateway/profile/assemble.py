@@ -182,7 +182,8 @@ def _completeness(
     sections: Mapping[str, Mapping[str, Any]],
     require: frozenset[str] | None,
 ) -> dict[str, Any]:
-    # What one source confirmed, another that did not answer may contradict. One that stood in for it has answered for it.
+    # What one source confirmed, another that did not answer may contradict.
+    # One that stood in for it has answered for it.
     unanswered = [one for one in found if one.state not in ANSWERED]
     stood_in = {one.gathered.item.dataset for one in found if one.gathered.item.fallback and one.state in ANSWERED}
     silent = {

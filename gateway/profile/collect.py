@@ -59,7 +59,8 @@ class _Watched:
 async def collect(
     plan: Plan, connectors: Mapping[str, Connector], subject: Subject, guard: Guard, deadline: float
 ) -> tuple[Gathered, ...]:
-    """One Gathered per item of the plan that was asked, in its order. ``deadline`` is on the event loop's monotonic clock.
+    """One Gathered per item of the plan that was asked, in its order. ``deadline`` is on the event loop's monotonic
+    clock.
 
     A source's failure of any kind stays in its Gathered. Whatever the guard raises (ConsentError, or that the
     consent could not be read) stops everything: all fetches are cancelled and it is raised, nothing is kept.

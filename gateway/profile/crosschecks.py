@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from gateway.profile.checks import freshness, headcount, identity, judicial, property, revenue, unit
+from gateway.profile.checks import freshness, headcount, identity, judicial, property, receivable, revenue, trade, unit
 from gateway.profile.checks.base import Dict
 from gateway.profile.material import Material
 from gateway.profile.measures import Figures
@@ -27,8 +27,10 @@ def cross_check(material: Material, figures: Figures, policy: CheckPolicy, max_a
             *identity.check(material, policy),
             *headcount.check(figures, policy),
             *revenue.check(compared, figures, policy),
+            *trade.check(figures, units.doubtful, policy),
             *property.check(material, secured, units.doubtful, policy),
             *judicial.check(material),
+            *receivable.check(material, policy),
             *freshness.check(material, policy, max_age),
             *units.findings,
         ],

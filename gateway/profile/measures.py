@@ -226,7 +226,27 @@ def figures(material: Material) -> Figures:
         net = _net_invoices(answer)
         flow("invoices", answer, net.get("sales", {}))
         flow("purchases", answer, net.get("purchases", {}))
+    for answer in material.of("core_trade"):
+        for side in ("upstream", "downstream"):
+            flow(f"core_{side}", answer, _purchases(answer, side))
     return Figures(heads, flows)
+
+
+def _purchases(answer: Answer, side: str) -> dict[Span, tuple[Decimal, int]]:
+    """Purchases by month with all core companies of the source; a month in which a row lacks them is unknown."""
+    result: dict[Span, tuple[Decimal, int]] = {}
+    unknown: set[Span] = set()
+    for number, row in enumerate(answer.rows):
+        if "month" not in row or row.get("side") != side:
+            continue
+        month = month_number(str(row["month"]))
+        span = month, month
+        if "purchases" not in row:
+            unknown.add(span)
+            continue
+        amount, first = result.get(span, (Decimal(0), number))
+        result[span] = amount + Decimal(str(row["purchases"])), first
+    return {span: held for span, held in result.items() if span not in unknown and _within(held[0]) is not None}
 
 
 class Common(NamedTuple):

@@ -45,6 +45,7 @@ class CheckPolicy:
     """A secured claim is normally this to ``secured_high`` of the assessed value: the band of the unit check there."""
     secured_high: Decimal = Decimal(3)
     mortgage_tolerance: Decimal = Decimal("0.05")
+    receivable_tolerance: Decimal = Decimal("0.05")
     fresh_days: Mapping[str, int] = field(default_factory=lambda: FRESH_DAYS)
 
     def fresh_for(self, dataset: str, max_age: int | None) -> int:
