@@ -69,6 +69,11 @@ def entry(event: str, **data: Any) -> dict[str, Any]:
             {"consent_id": "c1", "state": "active", "version": 3},
         ),
         (
+            entry("consent.superseded", version=2, commitment="0" * 64, by="c2"),
+            "consent.superseded",
+            {"consent_id": "c1", "state": "superseded", "version": 2, "superseded_by": "c2"},
+        ),
+        (
             entry("request.expired", request="r1", code="time") | {"consent": None},
             "request.expired",
             {"consent_id": None, "request_id": "r1", "state": "expired"},

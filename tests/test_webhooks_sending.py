@@ -100,9 +100,11 @@ async def until(question: Callable[[], Awaitable[T | None]]) -> T:
 
 
 @asynccontextmanager
-async def hooks(path: Path) -> AsyncIterator[Hooks]:
+async def hooks(place: Path | str) -> AsyncIterator[Hooks]:
+    """``place`` is a folder, or where the evidence is."""
     clock = Clock()
-    async with world(path / "log.sqlite", clock) as evidence:
+    at = place / "log.sqlite" if isinstance(place, Path) and place.is_dir() else place  # noqa: ASYNC240
+    async with world(at, clock) as evidence:
         yield Hooks(evidence, clock)
 
 
@@ -139,8 +141,8 @@ def signed_by(one: Heard, secret: bytes) -> bool:
     return made in one.headers["webhook-signature"].split(" ")
 
 
-async def test_a_withdrawal_reaches_the_lender_signed_and_its_acknowledgement_is_in_the_log(tmp_path: Path) -> None:
-    async with hooks(tmp_path) as h, hostile(reply(204, b"")) as server, h.sender(server):
+async def test_a_withdrawal_reaches_the_lender_signed_and_its_acknowledgement_is_in_the_log(place: Path | str) -> None:
+    async with hooks(place) as h, hostile(reply(204, b"")) as server, h.sender(server):
         made = await h.register(server.url + "/hook?a=b", [REVOKED])
         index = await h.change(to=ConsentState.REVOKED)
         told = await h.until("delivered")
@@ -175,8 +177,8 @@ async def test_a_lender_is_told_only_what_it_asked_for_of_its_own_and_from_then_
         assert await h.evidence.read(read_deliveries, "w2", LENDER, LATEST) is None
 
 
-async def test_messages_come_in_the_order_of_the_log(tmp_path: Path) -> None:
-    async with hooks(tmp_path) as h, hostile(reply(200, b"")) as server:
+async def test_messages_come_in_the_order_of_the_log(place: Path | str) -> None:
+    async with hooks(place) as h, hostile(reply(200, b"")) as server:
         await h.register(server.url)
         indexes = [await h.change(n) for n in range(12)]
         async with h.sender(server):
@@ -206,8 +208,8 @@ async def test_a_retry_keeps_the_id_and_the_body_and_renews_the_timestamp(tmp_pa
         assert all(signed_by(one, made.secret) for one in sent)
 
 
-async def test_after_the_last_attempt_a_message_is_dead_and_the_log_says_so(tmp_path: Path) -> None:
-    async with hooks(tmp_path) as h, hostile(answers(503)) as server, h.sender(server):
+async def test_after_the_last_attempt_a_message_is_dead_and_the_log_says_so(place: Path | str) -> None:
+    async with hooks(place) as h, hostile(answers(503)) as server, h.sender(server):
         await h.register(server.url)
         index = await h.change()
         for n, wait in enumerate(SCHEDULE, 1):
@@ -246,8 +248,8 @@ async def test_an_endpoint_that_says_gone_is_sent_nothing_any_more(tmp_path: Pat
         assert len(server.requests) == 1
 
 
-async def test_what_waits_dies_with_an_endpoint_that_is_gone(tmp_path: Path) -> None:
-    async with hooks(tmp_path) as h, hostile(answers(410)) as server:
+async def test_what_waits_dies_with_an_endpoint_that_is_gone(place: Path | str) -> None:
+    async with hooks(place) as h, hostile(answers(410)) as server:
         await h.register(server.url)
         for n in range(3):
             await h.change(n)
@@ -383,8 +385,8 @@ async def test_a_secret_stands_nowhere_in_the_database_as_it_is(tmp_path: Path) 
         assert repr(secret) not in repr(made) + repr(new)
 
 
-async def test_old_secrets_and_what_was_done_long_ago_are_taken_away(tmp_path: Path) -> None:
-    async with hooks(tmp_path) as h, hostile(reply(200, b"")) as server:
+async def test_old_secrets_and_what_was_done_long_ago_are_taken_away(place: Path | str) -> None:
+    async with hooks(place) as h, hostile(reply(200, b"")) as server:
         await h.register(server.url)
         await h.evidence.submit(RotateSecret("w1", LENDER))
         await h.change()
@@ -398,8 +400,8 @@ async def test_old_secrets_and_what_was_done_long_ago_are_taken_away(tmp_path: P
         assert left.state == "pending"
 
 
-async def test_two_processes_do_not_send_the_same_and_one_goes_on_for_the_other(tmp_path: Path) -> None:
-    async with hooks(tmp_path) as h:
+async def test_two_processes_do_not_send_the_same_and_one_goes_on_for_the_other(place: Path | str) -> None:
+    async with hooks(place) as h:
         await h.register("https://bank.example.cn/x")
         await h.change()
         await h.change(1)

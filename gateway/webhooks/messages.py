@@ -18,6 +18,7 @@ class WebhookEvent(StrEnum):
     CONSENT_REVOKED = "consent.revoked"
     CONSENT_SUSPENDED = "consent.suspended"
     CONSENT_RESUMED = "consent.resumed"
+    CONSENT_SUPERSEDED = "consent.superseded"
     REQUEST_GIVEN = "request.given"
     REQUEST_DECLINED = "request.declined"
     REQUEST_EXPIRED = "request.expired"
@@ -30,6 +31,7 @@ _STATES = {
     WebhookEvent.CONSENT_REVOKED: "revoked",
     WebhookEvent.CONSENT_SUSPENDED: "suspended",
     WebhookEvent.CONSENT_RESUMED: "active",
+    WebhookEvent.CONSENT_SUPERSEDED: "superseded",
 }
 _FAILED = ("permit.closed", "profile.withheld")
 _RENAMED = (WebhookEvent.PROFILE_REVISED, WebhookEvent.PROFILE_FAILED)
@@ -58,6 +60,8 @@ def message_of(entry: Mapping[str, Any], leaf: bytes) -> Message:
         data |= {"permit_id": entry["permit"], "code": entry["code"]}
     elif kind in _STATES:
         data |= {"state": _STATES[kind], "version": entry["version"]}
+        if kind is WebhookEvent.CONSENT_SUPERSEDED:
+            data["superseded_by"] = entry["by"]
     else:
         data |= {"request_id": entry["request"], "state": kind.partition(".")[2]}
     body = orjson.dumps({"type": kind.value, "timestamp": entry["time"], "data": data})
