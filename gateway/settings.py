@@ -150,6 +150,8 @@ class Settings(BaseSettings):
     """The only connectors to load; all of the catalogue when not given."""
     allow_private: list[str] = Field(default_factory=list)
     """``host:port`` of platforms on addresses that are not public, such as a simulator on loopback."""
+    allow_private_webhooks: list[str] = Field(default_factory=list)
+    """The same for lenders' webhooks, which must not reach platforms."""
     witnesses: dict[Name, Witness] = Field(default_factory=dict)
     """Whom every new head of the evidence log is offered to."""
     limits: Limits = Limits()

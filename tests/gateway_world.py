@@ -126,7 +126,7 @@ class World:
 
 @asynccontextmanager
 async def gateway_world(folder: Path, *, allow: Sequence[str] = (), **limits: Any) -> AsyncIterator[World]:
-    """``limits`` are settings.Limits; ``allow`` is added to ``allow_private``."""
+    """``limits`` are settings.Limits; ``allow`` is ``allow_private_webhooks``."""
     watch = Watch()
     keys = {"demo-bank": lender_key(folder)}
     keys |= {name: Ed25519PrivateKey.generate() for name in (OTHER, OPERATOR, AUDITOR)}
@@ -135,8 +135,9 @@ async def gateway_world(folder: Path, *, allow: Sequence[str] = (), **limits: An
         async with aiohttp.ClientSession(trust_env=False) as session:
             made = demo_settings(folder, sandbox.url, sandbox.secrets, keys["demo-bank"], limits=limits)
             lender = Lender(name="另一家演示银行 (invented)", jwks={"keys": [public_jwk(keys[OTHER])]})
-            reached = [*made.allow_private, *allow]
-            settings = made.model_copy(update={"lenders": {**made.lenders, OTHER: lender}, "allow_private": reached})
+            settings = made.model_copy(
+                update={"lenders": {**made.lenders, OTHER: lender}, "allow_private_webhooks": [*allow]}
+            )
             operator = Operator(name="运营 (invented)", jwks={"keys": [public_jwk(keys[OPERATOR])]})
             auditor = Auditor(name="审计 (invented)", jwks={"keys": [public_jwk(keys[AUDITOR])]}, unmask=True)
             others = {"operators": {OPERATOR: operator}, "auditors": {AUDITOR: auditor}}

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 import gateway.webhooks.sending as sending
+from gateway.profile import request as request_module
 from tests.gateway_world import World, gateway_world
 from tests.hostile import Server, hostile, reply
 from tests.test_webhooks_sending import heard, signed_by, until
@@ -143,6 +144,31 @@ async def test_a_webhook_that_is_never_sent_to_is_not_taken(told: Told, changes:
     body = {"url": "https://bank.example.cn/x", "events": ["consent.revoked"], **changes}
     refused = await told.world.send("POST", "/v1/webhooks", body, lender=told.world.lender)
     assert (refused.status, refused.json["details"]["at"]) == (400, at)
+
+
+async def test_what_platforms_are_reached_at_is_no_place_for_a_webhook(told: Told) -> None:
+    """A lender would otherwise send what it likes to an inner address that only platforms are allowed."""
+    platform = told.world.demo.sandbox_url
+    assert platform.removeprefix("http://") in told.world.demo.services.settings.allow_private
+    for url in (platform, platform.replace("http:", "https:")):
+        body = {"url": url + "/x", "events": ["consent.revoked"]}
+        refused = await told.world.send("POST", "/v1/webhooks", body, lender=told.world.lender)
+        assert (refused.status, refused.json["details"]["at"]) == (400, "url")
+
+
+async def test_a_request_that_ends_without_a_profile_is_told(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError
+
+    made = await told.register("profile.failed")
+    consent = await told.world.consent()
+    monkeypatch.setattr(request_module, "collect", broken)
+    await told.world.send("POST", "/v1/profiles", told.world.ask(consent["id"]), lender=told.world.lender)
+    (done,) = await told.delivered(made["id"])
+    sent = {one.headers["webhook-id"]: orjson.loads(one.body) for one in heard(told.server)}[done["id"]]
+    assert sent["type"] == "profile.failed"
+    assert (sent["data"]["consent_id"], sent["data"]["code"]) == (consent["id"], "internal_error")
+    assert await remove(told, made["id"]) == 204
 
 
 @pytest.mark.parametrize("before", ["x", "-1", "1.5"])

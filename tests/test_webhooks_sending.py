@@ -18,6 +18,7 @@ from connectors.transport import AioTransport
 from consent.consents import ChangeConsent, GrantConsent
 from consent.evidence import Evidence
 from consent.profiles import RecordEvent
+from consent.requests import DeclineRequest, ExpireRequests, OpenRequest
 from gateway.telemetry import Metrics
 from gateway.webhooks.deliveries import KEPT, LEASE, SCHEDULE, Claim, Delivery, Forget, Release, Settle, Spread, work
 from gateway.webhooks.deliveries import deliveries_of as read_deliveries
@@ -28,7 +29,7 @@ from gateway.webhooks.sending import Sender
 from schemas.base import utc_text
 from schemas.consent import ConsentState
 from schemas.errors import InvalidRequest, NotFound, StorageUnavailable
-from tests.consent_world import LENDER, Clock, grant, world
+from tests.consent_world import LENDER, Clock, grant, uscc, world
 from tests.hostile import Behaviour, Peer, Server, hostile, message, mute, redirect, reply
 
 REVOKED, SUSPENDED, RESUMED = WebhookEvent.CONSENT_REVOKED, WebhookEvent.CONSENT_SUSPENDED, WebhookEvent.CONSENT_RESUMED
@@ -175,6 +176,23 @@ async def test_a_lender_is_told_only_what_it_asked_for_of_its_own_and_from_then_
         assert theirs is not None
         assert [d.type for d in theirs] == ["consent.suspended"]
         assert await h.evidence.read(read_deliveries, "w2", LENDER, LATEST) is None
+
+
+async def test_a_lender_is_told_that_an_enterprise_said_no_or_nothing(tmp_path: Path) -> None:
+    async with hooks(tmp_path) as h, hostile(reply(200, b"")) as server:
+        await h.register(server.url)
+        for n, lender in enumerate((LENDER, LENDER, "bank-b")):
+            asked = OpenRequest(f"r{n}", f"{n}" * 64, lender, uscc(n), "2026-11-24T07:00:00.000+00:00", b"{}")
+            await h.evidence.submit(asked)
+        await h.evidence.submit(DeclineRequest("r0"))
+        h.clock.forward(hours=2)
+        await h.evidence.submit(ExpireRequests())
+        async with h.sender(server):
+            await h.until("delivered")
+        told = [orjson.loads(one.body) for one in heard(server)]
+        assert [t["type"] for t in told] == ["request.declined", "request.expired"]
+        assert [t["data"]["request_id"] for t in told] == ["r0", "r1"]
+        assert {t["data"]["consent_id"] for t in told} == {None}
 
 
 async def test_messages_come_in_the_order_of_the_log(place: Path | str) -> None:

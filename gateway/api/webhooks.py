@@ -100,7 +100,7 @@ def _with_secret(made: NewSecret, status: int) -> web.Response:
 async def register(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     ask = await parse_body(request, WebhookAsk)
-    check_url(ask.url, services.settings.allow_private)
+    check_url(ask.url, services.settings.allow_private_webhooks)
     command = RegisterWebhook("w" + secrets.token_hex(15), request[LENDER], ask.url, ask.events)
     made = await services.evidence.submit(command)
     response = _with_secret(made, 201)

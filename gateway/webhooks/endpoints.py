@@ -32,7 +32,7 @@ _URL = re.compile(r"(https?)://([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?:
 
 def check_url(url: str, allow_private: Collection[str]) -> None:
     """Raise InvalidRequest for what is never sent to. A name is looked at again with each connection, when its address
-    is known: it can change. ``allow_private`` is the setting: for what it lists plain HTTP is good enough too."""
+    is known: it can change. ``allow_private`` lists ``host:port``: for those plain HTTP is good enough too."""
     match = _URL.fullmatch(url)
     if match is None or not 0 < int(match[3] or 443) < 65536:
         raise InvalidRequest(at="url", mend="https://host/path without user name or fragment")

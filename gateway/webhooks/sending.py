@@ -116,7 +116,7 @@ class Sender:
 @asynccontextmanager
 async def sending(services: Services) -> AsyncIterator[None]:
     """While it is open, lenders are told what they asked to be told."""
-    transport = AioTransport(allowed_private=services.settings.allow_private, max_body=REPLY)
+    transport = AioTransport(allowed_private=services.settings.allow_private_webhooks, max_body=REPLY)
     sender = Sender(services.evidence, services.metrics, services.now, transport)
     task = asyncio.create_task(sender.run(), name="webhooks")
     try:
