@@ -22,7 +22,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from benchmarks import journal, verify
+from benchmarks import journal, sm2, verify
 from benchmarks.load import Round, load, percentile
 from benchmarks.processes import ROOT, python, server
 from benchmarks.upstream import replies
@@ -145,6 +145,7 @@ def main() -> None:
     result = measure(given.rounds, given.requests, given.callers, say)
     os.sched_setaffinity(0, {0, 1})
     result["journal"] = journal.run()
+    result["sm2"] = sm2.run()
     started = time.perf_counter()
     result["verify"] = verify.run(given.entries) | {"seconds_all": round(time.perf_counter() - started, 1)}
     if given.json:
@@ -163,6 +164,7 @@ def main() -> None:
         if name in result:
             print(f"{name} = {result[name]:.2f}")
     print("journal:", json.dumps(result["journal"]))
+    print("sm2:", json.dumps(result["sm2"]))
     print("verify:", json.dumps(result["verify"]))
 
 

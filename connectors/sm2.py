@@ -1,15 +1,17 @@
 """SM2 signatures with SM3 (GB/T 32918.2, curve and sample of GB/T 32918.5), and the SM3 and SM4 forms beside them.
 
 Two backends do the arithmetic: the system's libcrypto 3 through ctypes (EVP), and gmssl_pyx where there is none.
-The first use runs a known-answer test; a backend that fails it is never used. Signing takes less than a
-millisecond in either, so callers need no thread.
+The first use runs a known-answer test; a backend that fails it is never used. An operation takes less than a
+millisecond, but a hundred at once would hold the event loop for tens of them: ``aside`` keeps them off it.
 """
 
+import asyncio
 import ctypes
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import gmssl_pyx
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
@@ -21,6 +23,8 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from schemas.errors import ConfigurationError, InvalidValue
+
+R = TypeVar("R")
 
 DEFAULT_ID = b"1234567812345678"
 """The user id of GM/T 0009 for those who have agreed on none."""
@@ -66,6 +70,17 @@ def sm4_ecb_decrypt(key: bytes, data: bytes) -> bytes:
         return unpadder.update(decryptor.update(data) + decryptor.finalize()) + unpadder.finalize()
     except ValueError:
         raise InvalidValue(what="sm4_ecb_ciphertext") from None
+
+
+async def aside(work: Callable[..., R], *arguments: Any) -> R:
+    """Run ``work`` in the one thread that all have for this. One, because each further thread that wants the
+    interpreter lock lets the event loop wait up to another switch interval (5 ms) for it."""
+    return await asyncio.get_running_loop().run_in_executor(_thread(), work, *arguments)
+
+
+@cache
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "sm2")
 
 
 class PublicKey:

@@ -1,6 +1,5 @@
 """``sm2-params``: SM2 with SM3 over the sorted parameters, with the business text under SM4 where wanted."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
@@ -17,7 +16,7 @@ from connectors.signing.parameters import (
     with_parameters,
 )
 from connectors.signing.verifying import SignedReplies, Why, refusal
-from connectors.sm2 import DEFAULT_ID, SignatureForm, sm4_ecb_decrypt, sm4_ecb_encrypt
+from connectors.sm2 import DEFAULT_ID, SignatureForm, aside, sm4_ecb_decrypt, sm4_ecb_encrypt
 from connectors.wire import Draft, Send, WireReply, WireRequest
 from schemas.base import Model, Name, ShortText
 from schemas.errors import ConfigurationError, InvalidRequest, InvalidValue
@@ -90,8 +89,7 @@ class Sm2Signer:
 
     async def sign(self, draft: Draft, moment: Moment, send: Send) -> WireRequest:  # noqa: ARG002
         draft, _ = self._parameters.complete(self._sealed(draft), moment)
-        # A thread, because a hundred signatures at once would hold the event loop for tens of milliseconds.
-        signature = await asyncio.to_thread(self._signature, draft)
+        signature = await aside(self._signature, draft)
         return with_parameters(draft, {self._options.sign: signature}).wire()
 
     def refused(self, request: WireRequest) -> bool:  # noqa: ARG002

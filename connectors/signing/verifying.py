@@ -4,7 +4,6 @@ A platform's reply or callback that fails is schemas.errors.UpstreamSignature; i
 The signature is checked before its nonce is remembered, so that a forger cannot burn other people's nonces.
 """
 
-import asyncio
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from connectors.ports import MemoryNonces, Nonces
+from connectors.sm2 import aside
 from connectors.wire import WireReply, WireRequest
 from schemas.errors import UpstreamSignature
 
@@ -80,7 +80,7 @@ class Opener(Protocol):
 
 
 async def read(verifier: Verifier, request: WireRequest) -> Claim:
-    return await asyncio.to_thread(verifier.read, request) if verifier.aside else verifier.read(request)
+    return await aside(verifier.read, request) if verifier.aside else verifier.read(request)
 
 
 async def admit(verifier: Verifier, request: WireRequest, now: float, nonces: Nonces) -> None:
