@@ -38,8 +38,10 @@ flips: .venv/.ready
 
 chaos: .venv/.ready
 	$(RUN)/python -m tests.faults.kills 200
-	$(RUN)/python -m tests.faults.syscalls
+	$(RUN)/python -m tests.faults.syscalls it is
+	$(RUN)/python -m tests.faults.syscalls folding
 	$(RUN)/python -m tests.faults.storage
+	$(RUN)/python -m tests.faults.revocations 10000
 
 .venv/.ready: pyproject.toml uv.lock $(if $(findstring .tools,$(UV)),.tools/bin/uv)
 	$(UV_ENV) $(UV) sync --locked --python $(PYTHON) --quiet

@@ -1,4 +1,5 @@
-"""Each call that writes or syncs fails once or is the last of its process: ``python -m tests.faults.syscalls``.
+"""Each call that writes or syncs fails once or is the last of its process: ``python -m tests.faults.syscalls HOW``.
+``HOW`` is ``it is``, or ``folding`` (tests.faults.forks.AS).
 
 One consent and one profile over HTTP, again and again; each time the N-th call of one kind gives EIO or ENOSPC, or is
 met by SIGKILL (strace counts per thread). Afterwards a gateway must be ready, give back everything that was ever
@@ -79,7 +80,7 @@ class Syscalls:
         call, what, number = fault
         if self._gateway is not None:
             await self._gateway.end()
-        gateway = self.at.halted()
+        gateway = await self.at.halted()
         inject = f"inject={call}:{FAULTS[what]}:when={number}"
         async with traced(gateway, "-e", f"trace={call}", "-e", inject) as said:
             gateway.signalled(signal.SIGCONT)
@@ -120,26 +121,23 @@ class Syscalls:
                         break
 
 
-async def main() -> int:
+async def main(how: str) -> int:
     if reason := why_not():
         print(reason)
         return 1
-    wrong: list[str] = []
     with tempfile.TemporaryDirectory() as temporary, nursery() as forks:
-        for how in ("it is", "folding"):
-            async with place(Path(temporary) / how.replace(" ", ""), forks) as at:
-                faults = Syscalls(at, how)
-                numbers = await faults.numbers()
-                await faults.every(numbers)
-                await faults.every([call for call in WRITES if call != "write"], "opening")
-            wrong += faults.wrong
-            print(
-                f"as {how}: calls of a round {dict(numbers)}; {faults.fired.total()} faults {dict(faults.fired)}; "
-                f"{len(faults.told.entries())} acknowledged; slowest to be ready again {faults.slowest:.2f} s; "
-                f"{len(faults.wrong)} wrong {faults.wrong[:5]}"
-            )
-    return 1 if wrong else 0
+        async with place(Path(temporary) / "data", forks) as at:
+            faults = Syscalls(at, how)
+            numbers = await faults.numbers()
+            await faults.every([call for call in WRITES if call != "write"], "opening")
+            await faults.every(numbers)
+    print(
+        f"{how}: calls of a round {dict(numbers)}; {faults.fired.total()} faults {dict(faults.fired)}; "
+        f"{len(faults.told.entries())} acknowledged; slowest to be ready again {faults.slowest:.2f} s; "
+        f"{len(faults.wrong)} wrong {faults.wrong[:5]}"
+    )
+    return 1 if faults.wrong else 0
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    sys.exit(asyncio.run(main(" ".join(sys.argv[1:]))))

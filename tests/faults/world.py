@@ -84,12 +84,16 @@ class Gateway:
         self.url = ""
         self.start_seconds = 0.0
 
+    def state(self) -> str:
+        """As in /proc: Z where it is dead."""
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return "Z"
+
     @property
     def alive(self) -> bool:
-        try:
-            return Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-        except OSError:
-            return False
+        return self.state() != "Z"
 
     def lines(self) -> list[dict[str, Any]]:
         """Its own log."""
@@ -142,11 +146,13 @@ class Place:
         gateway.start_seconds = time.monotonic() - started
         return gateway
 
-    def halted(self) -> Gateway:
+    async def halted(self) -> Gateway:
         """A gateway before its first step; SIGCONT lets it go on, ``wait_for`` waits until it is ready."""
         said = self._said()
         gateway = Gateway(self._nursery.start(self.environment(), said, halted=True), said)
         self._gateways.append(gateway)
+        while gateway.state() != "T":  # noqa: ASYNC110 - as in end
+            await asyncio.sleep(0.005)
         return gateway
 
     async def start_command(self) -> Gateway:
