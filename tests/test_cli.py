@@ -450,7 +450,12 @@ def test_a_log_that_is_shorter_than_a_remembered_head_or_another_is_broken(
 
 def test_entries_are_shown_newest_last_and_filtered(xq: Run, consent_id: str) -> None:
     xq("consent", "revoke", consent_id, "--reason", "x")
-    everything = xq("log", "show", "--json").json
+    entry = xq("log", "show", "--json").json[-1]["entry"]
+    assert (entry["event"], xq("log", "show", "--last", "1", "--json").json[0]["entry"]["event"]) == (
+        "consent.revoked",
+        "log.searched",
+    )
+    everything = [e for e in xq("log", "show", "--json").json if e["entry"]["event"] != "log.searched"]
     assert [e["index"] for e in everything] == sorted(e["index"] for e in everything)
     assert everything[-1]["entry"]["event"] == "consent.revoked"
     about = xq("log", "show", "--consent", consent_id, "--json").json

@@ -91,7 +91,8 @@ class AnomalyReport(Model):
     findings: list[Anomaly]
 
 
-def _search(services: Services, asked: LogSearch) -> Search:
+def searching(services: Services, asked: LogSearch) -> Search:
+    """Raises InvalidRequest for a cursor that does not belong to these conditions."""
     size = services.evidence.size
     start, stop = asked.first or 0, size if asked.last is None else min(size, asked.last + 1)
     if asked.cursor is not None:
@@ -118,7 +119,7 @@ def _moment(text: str | None) -> str | None:
 
 async def _found(request: web.Request, asked: LogSearch) -> web.Response:
     services, auditor = request.app[SERVICES], request[LENDER]
-    search = _search(services, asked)
+    search = searching(services, asked)
     if asked.format is None:
         return answer(_page(search, await look(services, auditor, search, asked.limit)))
     body = await take(services, auditor, search, asked.format, mask=True)
@@ -132,17 +133,19 @@ def _page(search: Search, page: Page) -> dict[str, Any]:
     return {"entries": read, "next": after, "unreadable": page.unreadable}
 
 
-def _asked(query: Mapping[str, str]) -> LogSearch:
-    numbers = {name: query_int(query, name) for name in ("first", "last", "limit") if name in query}
+def asked_for(conditions: Mapping[str, Any]) -> LogSearch:
+    """Raises InvalidRequest."""
     try:
-        return LogSearch.model_validate({**query, **numbers})
+        return LogSearch.model_validate(conditions)
     except ValidationError as err:
         at, mend = first_flaw(err)
         raise InvalidRequest(at=at, mend=mend) from None
 
 
 async def entries(request: web.Request) -> web.Response:
-    return await _found(request, _asked(request.query))
+    query = request.query
+    numbers = {name: query_int(query, name) for name in ("first", "last", "limit") if name in query}
+    return await _found(request, asked_for({**query, **numbers}))
 
 
 async def search(request: web.Request) -> web.Response:

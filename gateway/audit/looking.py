@@ -1,5 +1,6 @@
 """What an auditor does: look for entries, take them away, see one whole. Each is an entry of the log itself."""
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -55,10 +56,28 @@ async def look(services: Services, actor: str, search: Search, limit: int) -> Pa
     """One page; the reading is logged before it is given."""
     evidence = services.evidence
     found = await evidence.search(search.conditions, search.start, search.stop, limit)
-    last = (found.next if found.next is not None else search.stop) - 1
-    data = {**_said(search.conditions), "count": len(found.entries), "first": search.start, "last": max(last, 0)}
-    await evidence.submit(RecordEvent("log.searched", actor, None, None, data))
+    end = found.next if found.next is not None else search.stop
+    await _searched(services, actor, search, len(found.entries), end)
     return Page(found.entries, found.next, found.unreadable)
+
+
+async def newest(services: Services, actor: str, search: Search, last: int) -> list[LogEntry]:
+    """The newest ``last`` entries that meet the conditions, in order; logged before they are given."""
+    evidence = services.evidence
+    # Without a condition no entry can be passed over.
+    at: int | None = search.start if search.conditions.given() else max(search.start, search.stop - last)
+    kept: deque[LogEntry] = deque(maxlen=last)
+    while at is not None:
+        found = await evidence.search(search.conditions, at, search.stop, last)
+        kept.extend(found.entries)
+        at = found.next
+    await _searched(services, actor, search, len(kept), search.stop)
+    return [*kept]
+
+
+async def _searched(services: Services, actor: str, search: Search, count: int, end: int) -> None:
+    data = {**_said(search.conditions), "count": count, "first": search.start, "last": max(end - 1, 0)}
+    await services.evidence.submit(RecordEvent("log.searched", actor, None, None, data))
 
 
 async def take(services: Services, actor: str, search: Search, form: Form, *, mask: bool) -> bytes:
@@ -83,8 +102,7 @@ async def report(services: Services, actor: str, last: int) -> list[Finding]:
     start = max(0, size - last)
     read = [(one.index, orjson.loads(one.entry)) for one in await evidence.entries(start, size)]
     used = {entry["consent"] for _, entry in read if entry["event"] == "permit.granted"}
-    data = {**_said(Conditions()), "count": len(read), "first": start, "last": max(0, size - 1)}
-    await evidence.submit(RecordEvent("log.searched", actor, None, None, data))
+    await _searched(services, actor, Search(Conditions(), start, size), len(read), size)
     return anomalies(read, await evidence.applications(used), services.settings.anomalies)
 
 

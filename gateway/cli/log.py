@@ -1,4 +1,4 @@
-"""``xinqiao log``: verify, export, prove, consistency, checkpoint."""
+"""``xinqiao log``: verify, export, prove, consistency, checkpoint, show, check, anomalies."""
 
 import asyncio
 import base64
@@ -16,9 +16,14 @@ from consent.log.merkle import ProofError, verify_consistency
 from consent.log.note import NoteError, Vkey, open_checkpoint
 from consent.log.tiles import TileError, export
 from consent.log.verify import main as verify_main
-from consent.reads import LogEntry, LogSource
+from consent.reads import LogSource
+from gateway.api.audit import asked_for, searching, shown
+from gateway.audit.export import check as check_archive
+from gateway.audit.looking import EXPORTED, REPORTED, newest, report, take
+from gateway.audit.tables import Form
 from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say, settings, write
 from gateway.cosigning import cosign_now
+from gateway.profile.evidence import OPERATOR
 from gateway.services import Services, database_path
 from schemas.errors import ConfigurationError, InvalidRequest, LogBroken
 
@@ -156,24 +161,77 @@ def checkpoint() -> None:
 
 @app.command()
 def show(
-    event: Annotated[str | None, typer.Option(help="Only this event, e.g. permit.refused.")] = None,
+    uscc: Annotated[str | None, typer.Option(help="Only entries about this enterprise.")] = None,
     consent_id: Annotated[str | None, typer.Option("--consent", help="Only entries about this consent.")] = None,
-    last: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many, newest last.")] = 50,
+    actor: Annotated[str | None, typer.Option(help="Only what this client did.")] = None,
+    event: Annotated[str | None, typer.Option(help="Only this event, e.g. permit.refused.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Only this code, e.g. consent_revoked.")] = None,
+    platform: Annotated[str | None, typer.Option(help="Only what names this platform.")] = None,
+    since: Annotated[str | None, typer.Option(help="From this time on, e.g. 2026-11-24T06:00:00Z.")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this time.")] = None,
+    last: Annotated[int, typer.Option(min=1, max=EXPORTED, help="At most this many, newest last.")] = 50,
+    export: Annotated[Path | None, typer.Option(help="Write all that are found, with proofs, to this file.")] = None,
+    form: Annotated[Form, typer.Option("--format", help="Of the rows in that file: csv, jsonl or xlsx.")] = "csv",
     as_json: AsJson = False,
 ) -> None:
-    """查看 Entries of the log, newest last."""
-
-    async def work(services: Services) -> list[LogEntry]:
-        evidence = services.evidence
-        if consent_id is not None:
-            return await evidence.entries_about(consent_id)
-        # Without a filter the last entries are enough; an event may stand anywhere.
-        return await evidence.entries(0 if event else max(0, evidence.size - last), evidence.size)
-
-    parsed = [(one.index, orjson.loads(one.entry)) for one in run(work)]
-    found = [(index, entry) for index, entry in parsed if event in (None, entry["event"])][-last:]
+    """查看 Entries of the log, whole, newest last; each look is an entry itself."""
+    named = {
+        "enterprise": uscc,
+        "consent": consent_id,
+        "actor": actor,
+        "event": event,
+        "outcome": outcome,
+        "platform": platform,
+        "since": since,
+        "until": until,
+    }
+    asked = asked_for({name: value for name, value in named.items() if value is not None})
+    if export is not None:
+        body = run(lambda services: take(services, OPERATOR, searching(services, asked), form, mask=False))
+        try:
+            export.write_bytes(body)
+        except OSError:
+            raise InvalidRequest(at="export", mend="the file cannot be written") from None
+        say(f"已导出 exported: {export}")
+        return
+    read = run(lambda services: newest(services, OPERATOR, searching(services, asked), last))
+    parsed = [(one.index, orjson.loads(one.entry)) for one in read]
     if as_json:
-        print_json([{"index": index, "entry": entry} for index, entry in found])
+        print_json([{"index": index, "entry": entry} for index, entry in parsed])
     else:
-        rows = [[i, e["time"], e["event"], e.get("actor"), e.get("consent")] for i, e in found]
+        rows = [[i, e["time"], e["event"], e.get("actor"), e.get("consent")] for i, e in parsed]
         print_table("证据日志 evidence log", ["序号", "时间", "事件", "操作人", "授权"], rows)
+
+
+@app.command()
+def check(file: Path, vkey: Annotated[Path, typer.Option(help="The signer's key, from elsewhere.")]) -> None:
+    """核对 Hold a file of `log show --export`, or of the HTTP interface, against the log's key; needs no database."""
+    try:
+        keys = [Vkey.parse(line) for line in read_file(vkey).decode("utf-8", "replace").split()]
+    except NoteError:
+        raise InvalidRequest(at="vkey", mend="verifier keys, one a line") from None
+    data = read_file(file)
+    try:
+        checked = check_archive(data, keys)
+    except LogBroken as error:
+        say(f"不成立 does not hold: {error.details['at']}")
+        raise typer.Exit(1) from None
+    write(f"{checked.entries} 条记录在 {checked.size} 条的日志中 entries are in the log of {checked.size}")
+    if checked.masked:
+        write("记录已遮盖，只证明其哈希在日志中 the rows are masked: it is proven of their hashes only")
+
+
+@app.command()
+def anomalies(
+    last: Annotated[int, typer.Option(min=1, max=REPORTED, help="How many of the newest entries to read.")] = 10_000,
+    as_json: AsJson = False,
+) -> None:
+    """异常 What in the newest entries deserves a second look; nobody is accused of anything."""
+    found = run(lambda services: report(services, OPERATOR, last))
+    if as_json:
+        print_json([shown(one) for one in found])
+    else:
+        rows = [
+            [one.rule, one.actor, one.count, ", ".join(map(str, one.indexes)), f"{one.zh}\n{one.en}"] for one in found
+        ]
+        print_table("异常报告 anomalies", ["规则", "操作人", "次数", "条目", "说明"], rows)
