@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hmac
 import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from tests.hostile import Behaviour, Peer, Server, hostile, message, mute, redir
 REVOKED, SUSPENDED, RESUMED = WebhookEvent.CONSENT_REVOKED, WebhookEvent.CONSENT_SUSPENDED, WebhookEvent.CONSENT_RESUMED
 EVERY = tuple(WebhookEvent)
 LATEST = 2**31 - 1
+ROOT = Path(__file__).parent.parent
 T = TypeVar("T")
 
 
@@ -441,6 +443,49 @@ async def test_two_processes_do_not_send_the_same_and_one_goes_on_for_the_other(
         second = await h.evidence.submit(Claim("w1", "one"))
         assert second is not None
         assert second.index > first.index
+
+
+async def test_a_process_that_is_killed_while_it_sends_loses_nothing(tmp_path: Path) -> None:
+    """Killed after some messages, with one on its way: that one comes again under its own id, and the rest once."""
+    database, clock = tmp_path / "log.sqlite", Clock()
+    patience = [3]
+
+    async def answers_thrice(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            if patience[0] == 0:
+                halfway.set()
+                await peer.until_gone()
+                return
+            patience[0] -= 1
+            await peer.send(message(200, b""))
+
+    halfway = asyncio.Event()
+    async with hostile(answers_thrice) as server:
+        async with world(database, clock) as evidence:
+            first = Hooks(evidence, clock)
+            await first.register(server.url)
+            indexes = [await first.change(n) for n in range(6)]
+        command = [sys.executable, "-m", "tests.webhooks_worker", str(database), server.origin]
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+        try:
+            async with asyncio.timeout(30):
+                await halfway.wait()
+        finally:
+            process.kill()
+            await process.wait()
+        patience[0] = 100
+        clock.forward(seconds=LEASE.total_seconds())
+        async with world(database, clock) as evidence:
+            h = Hooks(evidence, clock)
+            async with h.sender(server):
+                await h.until("delivered")
+            found = (await h.deliveries())[::-1]
+            assert [d.index for d in found] == indexes
+            assert [d.attempts for d in found] == [1, 1, 1, 2, 1, 1]
+            assert len(await h.events("webhook.acknowledged")) == 6
+        sent = [one.headers["webhook-id"] for one in heard(server)]
+        assert sent == [d.message for d in found for _ in range(d.attempts)]
 
 
 async def test_a_sender_that_stops_gives_back_what_it_held(tmp_path: Path) -> None:
