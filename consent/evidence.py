@@ -107,6 +107,10 @@ class Evidence:
         ids = [consent_id, *held.amends] if held else []
         return await self._read(reads.consent_history, ids, self._vault)
 
+    async def status_index(self, consent_id: str) -> int:
+        """The place in the log of the newest status of a consent that exists."""
+        return await self._read(reads.status_index, consent_id)
+
     async def texts(self) -> list[ConsentText]:
         """Every registered authorisation text, oldest first."""
         return await self._read(texts.texts)

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, select
+from sqlalchemy import Connection, and_, bindparam, func, select
 
 from consent.consents import consent_of
 from consent.keys import KeySet
@@ -65,6 +65,7 @@ _HISTORY = (
     .where(consent_status.c.consent_id.in_(bindparam("ids", expanding=True)))
     .order_by(consent_status.c.log_index)
 )
+_STATUS_INDEX = select(func.max(consent_status.c.log_index)).where(consent_status.c.consent_id == bindparam("id"))
 _PROFILE = (
     select(
         profiles.c.id,
@@ -144,6 +145,11 @@ def consent_history(connection: Connection, consent_ids: list[str], vault: Vault
         )
         for row in rows
     ]
+
+
+def status_index(connection: Connection, consent_id: str) -> int:
+    """The place in the log of the newest status of a consent that exists."""
+    return int(connection.execute(_STATUS_INDEX, {"id": consent_id}).scalar_one())
 
 
 def profile(connection: Connection, profile_id: str, vault: Vault) -> StoredProfile | None:

@@ -40,6 +40,7 @@ async def test_marks_that_the_comparison_of_names_overlooks_do_not_get_into_a_si
     [
         ("GET", "/v1/consents/{consent}", None),
         ("GET", "/v1/consents/{consent}/history", None),
+        ("GET", "/v1/consents/{consent}/receipt", None),
         ("POST", "/v1/consents/{consent}/revoke", {"reason": "not mine"}),
         ("POST", "/v1/consents/{consent}/amend", {}),
     ],

@@ -221,6 +221,8 @@ def test_a_text_is_registered_named_by_a_consent_and_the_consent_amended(xq: Run
     later = {"given_at": utc_text(datetime.now(UTC)), "evidence": {"sha256": "a" * 64, "media_type": "a/b"}}
     amended = xq("consent", "amend", old["id"], place.grant("amended.json", **named, **later), "--json")
     assert (amended.status, amended.json["amends"]) == (0, [old["id"]])
+    assert xq("consent", "receipt", old["id"], "--json").json["status"]["state"] == "superseded"
+    assert xq("consent", "receipt", old["id"]).out.count(".") == 2
     assert "superseded" in xq("consent", "show", old["id"]).out
     assert old["id"] in re.sub(r"\s", "", xq("consent", "show", amended.json["id"]).out)
 

@@ -6,6 +6,7 @@ from pydantic import Field
 from consent.amendments import AmendConsent
 from consent.consents import ChangeConsent, GrantConsent
 from consent.profiles import access_refused
+from gateway import receipts
 from gateway.api.routing import LENDER, Handler, Route, answer, parse_body
 from gateway.services import SERVICES
 from schemas.base import Model, ShortText
@@ -83,6 +84,12 @@ async def history(request: web.Request) -> web.Response:
     return answer(ConsentHistory(history=await request.app[SERVICES].evidence.consent_history(consent.id)))
 
 
+async def receipt(request: web.Request) -> web.Response:
+    """What was agreed and where it stands, signed."""
+    body = await receipts.receipt(request.app[SERVICES], await _own(request))
+    return web.Response(body=body, content_type="application/jose")
+
+
 def _change(to: ConsentState) -> Handler:
     async def change(request: web.Request) -> web.Response:
         reason = (await parse_body(request, Reason)).reason
@@ -125,6 +132,15 @@ ROUTES = [
         "Its states 状态历史",
         _TAG,
         {200: ConsentHistory},
+        errors=_ID_ERRORS,
+    ),
+    Route(
+        "GET",
+        "/v1/consents/{id}/receipt",
+        receipt,
+        "Its signed receipt 授权回执",
+        _TAG,
+        {200: "application/jose"},
         errors=_ID_ERRORS,
     ),
     *(

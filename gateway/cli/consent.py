@@ -11,6 +11,7 @@ from consent.amendments import AmendConsent
 from consent.consents import ChangeConsent, GrantConsent
 from consent.text_rows import PAGE
 from consent.texts import RegisterText
+from gateway import receipts
 from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say, write
 from gateway.services import Services
 from schemas.base import first_flaw
@@ -166,6 +167,17 @@ def revoke(
         print_json(consent.model_dump(mode="json"))
     else:
         say(f"已撤回 revoked: {consent.id}")
+
+
+@app.command()
+def receipt(consent_id: str, as_json: AsJson = False) -> None:
+    """回执 The signed receipt (JWS) of a consent as it stands now; --json prints what it holds."""
+
+    async def work(services: Services) -> bytes:
+        return await receipts.receipt(services, await _found(services, consent_id))
+
+    made = run(work)
+    write((receipts.opened(made) if as_json else made).decode())
 
 
 @app.command()
