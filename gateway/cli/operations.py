@@ -3,6 +3,9 @@
 import asyncio
 import logging
 import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +19,14 @@ from connectors.sandbox.server import PLATFORMS, start_sandbox
 from gateway import memory
 from gateway.app import create_app
 from gateway.auth.tokens import client_keys
-from gateway.cli.shared import AsJson, print_json, print_table, say, settings
+from gateway.cli.shared import AsJson, fail, print_json, print_table, say, settings
 from gateway.profile.request import ProfileRequest
+from gateway.settings import Settings
 from gateway.telemetry import configure_logging
+from gateway.workers import Workers, reserved
 from schemas.base import json_schema
 from schemas.consent import Consent, ConsentGrant
-from schemas.errors import ConfigurationError, InvalidRequest
+from schemas.errors import ConfigurationError, InvalidRequest, XinqiaoError
 from schemas.manifest import Manifest
 from schemas.profile import Profile
 from schemas.records import CATALOGUE
@@ -47,32 +52,56 @@ async def until_stopped() -> None:
     await stop.wait()
 
 
+async def _serve(held: Settings, host: str, port: int, shared: bool, ready: Callable[[str], None]) -> None:
+    """Until SIGINT or SIGTERM; ``ready`` is told the address. ``shared``: other processes listen on the port too."""
+    runner = web.AppRunner(
+        create_app(held), access_log=None, shutdown_timeout=held.limits.shutdown_seconds, handle_signals=False
+    )
+    await runner.setup()
+    try:
+        with _listening():
+            await web.TCPSite(runner, host, port, reuse_port=shared or None).start()
+        memory.settle()
+        address = runner.addresses[0]
+        ready(f"http://{address[0]}:{address[1]}")
+        await until_stopped()
+    finally:
+        await runner.cleanup()
+
+
+@contextmanager
+def _listening() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, OverflowError):
+        raise ConfigurationError(at="host, port", mend="this address cannot be listened on") from None
+
+
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; loopback if not given.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the port.")] = 1,
 ) -> None:
     """网关 Run the gateway."""
     held = settings()
     configure_logging()
+    at, number = host or held.host, held.port if port is None else port
+    if workers == 1:
+        asyncio.run(_serve(held, at, number, False, lambda url: say(f"信桥 listening on {url}  (docs: /docs)")))
+        return
+    with ExitStack() as stack:
+        with _listening():
+            at, number = stack.enter_context(reserved(at, number))
 
-    async def work() -> None:
-        runner = web.AppRunner(
-            create_app(held), access_log=None, shutdown_timeout=held.limits.shutdown_seconds, handle_signals=False
-        )
-        await runner.setup()
-        try:
+        def worker(ready: Callable[[], None]) -> int:
             try:
-                await web.TCPSite(runner, host or held.host, held.port if port is None else port).start()
-            except (OSError, OverflowError):
-                raise ConfigurationError(at="host, port", mend="this address cannot be listened on") from None
-            memory.settle()
-            address = runner.addresses[0]
-            say(f"信桥 listening on http://{address[0]}:{address[1]}  (docs: /docs)")
-            await until_stopped()
-        finally:
-            await runner.cleanup()
+                asyncio.run(_serve(held, at, number, True, lambda _: ready()))
+            except XinqiaoError as error:
+                return fail(error)
+            return 0
 
-    asyncio.run(work())
+        told = f"信桥 listening on http://{at}:{number}  ({workers} workers; docs: /docs)"
+        sys.exit(Workers(worker).run(workers, lambda: say(told)))
 
 
 def sandbox(
