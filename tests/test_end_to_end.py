@@ -100,6 +100,27 @@ async def test_a_platform_in_trouble_is_unavailable_with_its_reason_and_complete
     assert taken < DEADLINE * 1000 + 1000
 
 
+@pytest.mark.parametrize(
+    ("order", "vias"),
+    [
+        (["sh-tax via sh-ywtb"], {"sh-ywtb": "present"}),
+        (["sh-tax", "sh-tax via sh-ywtb"], {None: "unavailable", "sh-ywtb": "present"}),
+    ],
+)
+async def test_a_data_set_goes_through_the_outlet_where_settings_say_so_or_the_bureau_is_down(
+    tmp_path: Path, order: list[str], vias: dict[str | None, str]
+) -> None:
+    sources = dict.fromkeys(("tax_returns", "tax_credit", "tax_arrears", "invoices"), order)
+    async with running_demo(tmp_path, sources=sources) as demo:
+        firm = (await demo.scenarios())["platform-down"]
+        profile = await ask(demo, firm)
+    assert {dataset for dataset, state in firm["states"].items() if state == "unavailable"} == set(sources)
+    assert profile["completeness"]["complete"]
+    assert profile["sections"]["tax_returns"]["state"] == "present"
+    assert {s["via"]: s["state"] for s in profile["sources"] if s["dataset"] == "tax_returns"} == vias
+    assert {s["platform"] for s in profile["sources"] if s["dataset"] == "tax_returns"} == {"sh-tax"}
+
+
 @shared_loop
 async def test_another_firms_reply_is_refused_and_nothing_of_it_is_in_the_profile(demo: Demo) -> None:
     firm = (await demo.scenarios())["wrong-enterprise"]

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
@@ -239,6 +240,51 @@ def test_a_profile_is_complete_when_what_was_required_was_answered(
     profile = valid(profile_of({"judicial": ROWS, "seizures": UpstreamTimeout()}, require=require))
     assert profile["completeness"]["complete"] is complete
     assert profile["completeness"]["missing"] == {"seizures": "upstream_timeout"}
+
+
+def behind(one: Gathered, **item: Any) -> Gathered:
+    return replace(one, item=replace(one.item, **item))
+
+
+def test_a_source_that_stood_in_for_another_has_answered_for_it_and_the_outlet_is_named() -> None:
+    several = [
+        gathered("judicial", UpstreamTimeout(), "sh-court"),
+        behind(gathered("judicial", ROWS, "sh-court"), outlet="sh-ywtb", fallback=True),
+    ]
+    profile = valid(profile_of(several))
+    assert profile["completeness"] == {"asked": 1, "answered": 1, "complete": True, "missing": {}}
+    assert profile["sections"]["judicial"]["state"] == "present"
+    assert [(s["platform"], s["via"], s["state"]) for s in profile["sources"]] == [
+        ("sh-court", None, "unavailable"),
+        ("sh-court", "sh-ywtb", "present"),
+    ]
+
+
+def test_a_chain_in_which_nobody_answered_is_missing() -> None:
+    several = [
+        gathered("judicial", UpstreamTimeout(), "sh-court"),
+        behind(gathered("judicial", UpstreamDenied(), "sh-court"), outlet="sh-ywtb", fallback=True),
+    ]
+    profile = valid(profile_of(several))
+    assert not profile["completeness"]["complete"]
+    assert profile["completeness"]["missing"].keys() == {"judicial"}
+
+
+@pytest.mark.parametrize(("require", "complete"), [(None, True), (frozenset({"honours"}), False)])
+def test_an_optional_platform_may_be_silent_unless_the_lender_requires_its_data(
+    require: frozenset[str] | None, complete: bool
+) -> None:
+    several = [
+        gathered("judicial", ROWS),
+        behind(gathered("honours", UpstreamTimeout(), "acfic-sh"), optional=True),
+    ]
+    profile = valid(profile_of(several, require=require))
+    assert profile["completeness"] == {
+        "asked": 2,
+        "answered": 1,
+        "complete": complete,
+        "missing": {"honours": "upstream_timeout"},
+    }
 
 
 def test_every_reference_points_at_a_source_a_record_or_a_name_of_ours() -> None:

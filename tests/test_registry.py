@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from connectors.registry import BUILT_IN, find, load_connectors
-from schemas.errors import ConfigurationError, ManifestError
+from schemas.errors import ConfigurationError, ManifestError, UpstreamStatus
 from tests.engine_world import BASE, FUND, NONE, SECRETS, Scripted, fetch, folder
 
 
@@ -55,6 +55,16 @@ async def test_a_connector_gets_its_own_secrets_and_base_url(tmp_path: Path) -> 
     made = load_connectors(transport=script, platforms=reach, folders=[outside(tmp_path)], allow=["xx-bureau"])
     await fetch(made["xx-bureau"])  # type: ignore[arg-type]
     assert script.requests[0].url == "http://127.0.0.1:9/fund"
+
+
+async def test_a_local_address_is_read_here_and_never_sent(tmp_path: Path) -> None:
+    own = folder(tmp_path / "xx-bureau", BASE.replace("https://bureau.invalid", "local://bank") + FUND)
+    script = Scripted([NONE])
+    reach = {"xx-bureau": (True, None, {**SECRETS, "folder": str(tmp_path)})}
+    made = load_connectors(transport=script, platforms=reach, folders=[own], allow=["xx-bureau"])
+    with pytest.raises(UpstreamStatus):
+        await fetch(made["xx-bureau"])  # type: ignore[arg-type]
+    assert script.requests == []
 
 
 async def test_a_platform_without_an_account_or_switched_off_is_left_out(tmp_path: Path) -> None:
