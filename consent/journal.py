@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Connection, update
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from consent.batch import After, Batch, Command, Refusal
 from consent.ledger import Head, Ledger, Page
@@ -275,5 +275,6 @@ class Journal:
 
 def _name(error: BaseException) -> str:
     """What a failure of the storage is called in the process's own log: SQLite's name for it, or the error's type."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    cause = error.__cause__ or error
+    cause = getattr(cause, "orig", None) or cause
     return str(getattr(cause, "sqlite_errorname", type(cause).__name__))
