@@ -20,6 +20,8 @@ Sign = Callable[[bytes], bytes]
 Check = Callable[[bytes, bytes], bool]
 """(signature, message) -> whether it holds."""
 
+_Private = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+_Public = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 _PSS = padding.PSS(padding.MGF1(SHA512()), 64)
 
 
@@ -58,7 +60,7 @@ def checker(algorithm: Algorithm, secrets: Mapping[str, str]) -> Check:
         return lambda signature, message: hmac.compare_digest(signature, sign(message))
     if "platform_key" in secrets:
         key = public_key(secrets["platform_key"])
-        if not _fits(algorithm, key):
+        if not isinstance(key, _Public) or not _fits(algorithm, key):
             raise ConfigurationError(at="secrets.platform_key", mend=f"a public key for {algorithm}")
     else:
         key = _private(algorithm, secrets).public_key()
@@ -71,11 +73,10 @@ def checker(algorithm: Algorithm, secrets: Mapping[str, str]) -> Check:
                 raise InvalidSignature
             pair = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
             key.verify(encode_dss_signature(*pair), message, ec.ECDSA(SHA256()))
-        elif isinstance(key, rsa.RSAPublicKey):
-            if algorithm == "rsa-pss-sha512":
-                key.verify(signature, message, _PSS, SHA512())
-            else:
-                key.verify(signature, message, padding.PKCS1v15(), SHA256())
+        elif algorithm == "rsa-pss-sha512":
+            key.verify(signature, message, _PSS, SHA512())
+        else:
+            key.verify(signature, message, padding.PKCS1v15(), SHA256())
 
     def check(signature: bytes, message: bytes) -> bool:
         try:
@@ -87,16 +88,12 @@ def checker(algorithm: Algorithm, secrets: Mapping[str, str]) -> Check:
     return check
 
 
-def _private(
-    algorithm: Algorithm, secrets: Mapping[str, str]
-) -> ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
+def _private(algorithm: Algorithm, secrets: Mapping[str, str]) -> _Private:
     try:
         key = load_der_private_key(der(secrets["private_key"]), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
-    if not isinstance(key, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) or not _fits(
-        algorithm, key.public_key()
-    ):
+    if not isinstance(key, _Private) or not _fits(algorithm, key.public_key()):
         raise ConfigurationError(at="secrets.private_key", mend=f"an unencrypted private key for {algorithm}")
     return key
 
