@@ -1,4 +1,5 @@
-"""Appends and permits per second through the journal on SQLite, 64 producers: ``python -m benchmarks.journal``."""
+"""Appends and permits per second through the journal, 64 producers, on SQLite and on a PostgreSQL server of its own on
+the same machine, which syncs every commit: ``python -m benchmarks.journal``."""
 
 import asyncio
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from benchmarks.postgres_server import PostgresServer
 from consent.consents import GrantConsent
 from consent.evidence import open_evidence
 from consent.permits import OpenPermit
@@ -78,10 +80,10 @@ async def _measure(total: int, act: Callable[[int], Awaitable[object]]) -> dict[
     }
 
 
-async def _run(folder: Path) -> dict[str, object]:
+async def _run(place: Path | str) -> dict[str, object]:
     items = tuple(PermitItem("sandbox", d, frozenset(CATALOGUE[d].fields)) for d in DATASETS)
     async with open_evidence(
-        folder / "journal.sqlite",
+        place,
         kek=os.urandom(32),
         pseudonym_key=os.urandom(32),
         log_key=Ed25519PrivateKey.generate(),
@@ -122,10 +124,27 @@ def _permit(n: int, consent_id: str, items: tuple[PermitItem, ...]) -> OpenPermi
 
 
 def run() -> dict[str, object]:
-    """``append`` and ``permit``, each with per_second, cpu_us_each, p50_ms and p99_ms; ``rss_mib`` of the process."""
+    """``append`` and ``permit``, each with per_second, cpu_us_each (without the server's), p50_ms and p99_ms, and
+    rss_mib of the process so far; ``postgresql`` the same there."""
     with tempfile.TemporaryDirectory() as folder:
-        found = asyncio.run(_run(Path(folder)))
-    return {**found, "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+        sqlite = asyncio.run(_run(Path(folder) / "journal.sqlite"))
+    sqlite["rss_mib"] = _rss()
+    server = PostgresServer(fsync=True)
+    try:
+        server.start()
+        server.make_template()
+        postgresql = asyncio.run(_on(server))
+    finally:
+        server.remove()
+    return {**sqlite, "postgresql": {**postgresql, "rss_mib": _rss()}}
+
+
+async def _on(server: PostgresServer) -> dict[str, object]:
+    return await _run(await server.new_database())
+
+
+def _rss() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import structlog
 
+from benchmarks.postgres_server import PostgresServer
 from tests.faults.nursery import Nursery
 from tests.faults.nursery import nursery as forking
-from tests.postgres_server import PostgresServer
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.postgres_server import PostgresServer
 from consent.profiles import RecordEvent
 from gateway import migrations
 from gateway.cli.main import main
@@ -14,7 +15,6 @@ from gateway.cli.shared import State
 from gateway.services import open_services
 from gateway.settings import Settings, load_settings
 from schemas.errors import ConfigurationError
-from tests.postgres_server import PostgresServer
 
 Run = Callable[..., tuple[int, str]]
 

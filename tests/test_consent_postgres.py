@@ -11,6 +11,7 @@ import orjson
 import pytest
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
+from benchmarks.postgres_server import PostgresServer
 from consent import journal as journal_module
 from consent import storage_postgres
 from consent.consents import ChangeConsent, GrantConsent
@@ -27,7 +28,6 @@ from schemas.errors import (
     StorageUnavailable,
 )
 from tests.consent_world import KEK, LENDER, LOG_KEY, ORIGIN, PSEUDONYM_KEY, ask, grant, world
-from tests.postgres_server import PostgresServer
 from tests.test_consent_evidence import go, worker
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, inspect, text
 
+from benchmarks.postgres_server import PostgresServer
 from consent.consents import GrantConsent
 from consent.storage import open_store
 from consent.tables import metadata
 from gateway import migrations
 from schemas.errors import ConfigurationError
 from tests.consent_world import LENDER, grant, world
-from tests.postgres_server import PostgresServer
 
 ROOT = Path(__file__).parent.parent
 Place = Path | str

