@@ -14,13 +14,14 @@ from consent.batch import Batch, Command, Refusal
 from consent.policy import check_grant, shown_state
 from consent.rows import ConsentRow, terms_of
 from consent.sealing import seal, sealed_reason, status_bytes
+from consent.signatures import Proven, content_of
 from consent.tables import consent_status
 from consent.text_rows import is_form
 from consent.vault import RetentionClass, Vault
 from schemas.base import Json
 from schemas.canonical import canonical
 from schemas.consent import Consent, ConsentGrant, ConsentState, PersonPart, PersonTerms
-from schemas.errors import ConsentConflict, ConsentMissing, ConsentTextMismatch, InvalidValue
+from schemas.errors import ConsentConflict, ConsentMissing, ConsentSignatureInvalid, ConsentTextMismatch, InvalidValue
 from schemas.profile import Assurance
 
 ENTERPRISE = "enterprise"
@@ -96,6 +97,8 @@ class GrantConsent(Command[Consent]):
     actor: str
     consent_id: str | None = None
     """One made from the content where none is given."""
+    proven: Proven | None = None
+    """That the signers signed it; without it no consent is registered as signed."""
 
     def __post_init__(self) -> None:
         if self.consent_id is not None and not _ID.fullmatch(self.consent_id):
@@ -104,6 +107,12 @@ class GrantConsent(Command[Consent]):
             # Nobody else can say that the enterprise agreed on its page.
             raise InvalidValue(what="assurance", at="assurance")
         check_grant(self.grant)
+        if self.grant.assurance is Assurance.SIGNED:
+            if self.proven is None or self.proven.content != content_of(self.grant):
+                raise ConsentSignatureInvalid(at="signatures")
+        elif self.grant.signatures:
+            # Nobody looked at them: kept beside another word they would look as if somebody had.
+            raise InvalidValue(what="assurance signed", at="signatures")
 
     def needs(self, batch: Batch) -> None:
         persons = self.person_terms(batch.vault)

@@ -152,6 +152,8 @@ class Settings(BaseSettings):
     """``host:port`` of platforms on addresses that are not public, such as a simulator on loopback."""
     allow_private_webhooks: list[str] = Field(default_factory=list)
     """The same for lenders' webhooks, which must not reach platforms."""
+    signers: dict[ShortText, dict[str, Any]] = Field(default_factory=dict)
+    """By unified social credit code: the JWKS whose signatures make a consent of that enterprise `signed`."""
     witnesses: dict[Name, Witness] = Field(default_factory=dict)
     """Whom every new head of the evidence log is offered to."""
     limits: Limits = Limits()

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from schemas.base import Count, Model, Name, Sha256Hex, ShortText, Text, Time, Uscc
 from schemas.profile import Assurance
@@ -62,6 +62,23 @@ class Evidence(Model):
 
     sha256: Sha256Hex
     media_type: ShortText
+
+
+class PublicKey(Model):
+    """A public JWK (RFC 7517): Ed25519 or P-256."""
+
+    kty: Literal["OKP", "EC"]
+    crv: Literal["Ed25519", "P-256"]
+    x: ShortText
+    y: ShortText | None = None
+
+
+class Signature(Model):
+    """A signer's detached JWS over the consent (docs/consent.md says what is signed), and its key."""
+
+    person_ref: ShortText
+    jws: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+\.\.[A-Za-z0-9_-]+$", max_length=2000)]
+    jwk: PublicKey
 
 
 class PersonTerms(Model):
@@ -126,6 +143,7 @@ class ConsentTerms(Model):
     separate_consents: list[Name] = Field(default_factory=list)
     """Sensitive classes agreed to separately (PIPL 29): data-set names."""
     assurance: Assurance = Assurance.LENDER_ASSERTED
+    signatures: Annotated[list[Signature], Field(max_length=20)] = Field(default_factory=list)
 
 
 class ConsentGrant(ConsentTerms):

@@ -106,6 +106,12 @@ class ConsentConflict(FixError):
     code = "consent_conflict"
 
 
+class ConsentSignatureInvalid(FixError):
+    """A consent that is called signed was not: a signature is missing, does not hold, or is of a key not trusted."""
+
+    code = "consent_signature_invalid"
+
+
 class ConsentTextMismatch(FixError):
     """A consent names a registered authorisation text and carries another's digest, or may not name this text."""
 

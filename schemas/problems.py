@@ -138,6 +138,14 @@ PROBLEMS: dict[str, Problem] = {
         "Read the consent and decide anew.",
         "请先查询该授权的现状，再行处理。",
     ),
+    "consent_signature_invalid": Problem(
+        422,
+        "The consent is not signed as it says",
+        "授权签名核验未通过",
+        "Have the signers sign this very document with keys that the gateway trusts, or register it as "
+        "lender_asserted.",
+        "请由签署人使用网关信任的密钥对该授权原文签名，或按银行声明方式登记。",
+    ),
     "consent_text_mismatch": Problem(
         422,
         "The authorisation text is not the registered one",

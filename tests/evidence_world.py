@@ -62,6 +62,7 @@ CONSENT = {
     "signers": [{"role": "legal_representative", "person_ref": "p-1"}],
     "signers_required": 1,
     "persons": [],
+    "signatures": [],
     "evidence": {"sha256": hashlib.sha256(b"a signed record").hexdigest(), "media_type": "application/jose"},
     "text_version": "2026-1",
     "text_sha256": "0" * 64,

@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from consent.log.rotation import EVENT as ROTATED
+from consent.log.signatures import signers_shown
 
 GRANTED = "consent.granted"
 GIVEN = "request.given"
@@ -177,6 +178,8 @@ def _acts(made: Chain) -> None:
     if made.consents[0].entry["assurance"] == "gateway_captured" and not made.acts:
         raise Unfit("log.json", "the act by which the consent was given is missing")
     consent = made.consents[0].json("consent")
+    if consent is not None and consent["assurance"] == "signed" and not signers_shown(consent):
+        raise Unfit(f"payload/{made.consents[0].index}/consent", "the signatures of its signers do not hold")
     for link in made.acts:
         act = link.payloads["act"]
         if consent is not None and act is not None:

@@ -9,6 +9,7 @@ from consent.profiles import access_refused
 from gateway import receipts
 from gateway.api.routing import LENDER, Handler, Route, answer, parse_body
 from gateway.services import SERVICES
+from gateway.signers import grant_command
 from schemas.base import Model, ShortText
 from schemas.consent import Consent, ConsentGrant, ConsentState, StatusChange
 from schemas.errors import ConsentMissing, Forbidden
@@ -46,7 +47,7 @@ async def _granted(request: web.Request) -> GrantConsent:
     if grant.grantee != lender:
         await _note_refusal(request, Forbidden.code, None)
         raise Forbidden(at="grantee", mend="the grantee is the lender that registers the consent")
-    return GrantConsent(grant, actor=lender)
+    return grant_command(request.app[SERVICES].settings, grant, lender)
 
 
 def _made(consent: Consent) -> web.Response:

@@ -8,12 +8,13 @@ import typer
 from pydantic import ValidationError
 
 from consent.amendments import AmendConsent
-from consent.consents import ChangeConsent, GrantConsent
+from consent.consents import ChangeConsent
 from consent.text_rows import PAGE
 from consent.texts import RegisterText
 from gateway import receipts
 from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say, write
 from gateway.services import Services
+from gateway.signers import grant_command
 from schemas.base import first_flaw
 from schemas.consent import Consent, ConsentGrant, ConsentState
 from schemas.errors import ConsentMissing, InvalidRequest, NotFound
@@ -66,7 +67,7 @@ def grant(file: Path, as_json: AsJson = False) -> None:
     record = _read_grant(file)
 
     async def work(services: Services) -> Consent:
-        return await services.evidence.submit(GrantConsent(record, actor=OPERATOR))
+        return await services.evidence.submit(grant_command(services.settings, record, OPERATOR))
 
     consent = run(work)
     print_json(consent.model_dump(mode="json")) if as_json else _show(consent)
@@ -79,7 +80,9 @@ def amend(consent_id: str, file: Path, as_json: AsJson = False) -> None:
 
     async def work(services: Services) -> Consent:
         consent = await _found(services, consent_id)
-        return await services.evidence.change_consent(AmendConsent(consent.id, GrantConsent(record, actor=OPERATOR)))
+        return await services.evidence.change_consent(
+            AmendConsent(consent.id, grant_command(services.settings, record, OPERATOR))
+        )
 
     consent = run(work)
     print_json(consent.model_dump(mode="json")) if as_json else _show(consent)
