@@ -14,12 +14,13 @@ from connectors.registry import load_connectors
 from connectors.transport import AioTransport
 from consent.evidence import Evidence, open_evidence
 from gateway import migrations
+from gateway.credentials import resolve
 from gateway.keys import Keys, load_keys, log_keys
 from gateway.profile.plan import EVERY, Strategy
 from gateway.profile.policy import CheckPolicy
 from gateway.profile.sign import ProfileSigner
 from gateway.profile.strategy import strategy_of
-from gateway.settings import Settings
+from gateway.settings import Platform, Settings
 from gateway.telemetry import Metrics
 from schemas.errors import ConfigurationError
 
@@ -48,6 +49,12 @@ class Services:
 SERVICES = web.AppKey("services", Services)
 
 
+def _credentials(name: str, platform: Platform) -> dict[str, str]:
+    if not platform.enabled:
+        return {}
+    return resolve(name, {key: value.get_secret_value() for key, value in platform.credentials.items()})
+
+
 def database_path(settings: Settings) -> Path:
     return settings.data / "xinqiao.sqlite"
 
@@ -72,10 +79,7 @@ async def open_services(
         connectors = load_connectors(
             folders=settings.connectors,
             allow=settings.allow_connectors,
-            platforms={
-                name: (p.enabled, p.base_url, {k: v.get_secret_value() for k, v in p.credentials.items()})
-                for name, p in settings.platforms.items()
-            },
+            platforms={name: (p.enabled, p.base_url, _credentials(name, p)) for name, p in settings.platforms.items()},
             transport=transport,
         )
         async with open_evidence(
