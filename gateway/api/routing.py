@@ -198,7 +198,7 @@ async def outer(request: web.Request, handler: Handler) -> web.StreamResponse:
         if isinstance(err, web.HTTPMethodNotAllowed):
             response.headers["Allow"] = ", ".join(sorted(err.allowed_methods))
         if isinstance(error, InternalError):
-            log.error("defect", request_id=request_id, route=label, error_type=type(err).__name__, where=_place(err))
+            log.error("defect", request_id=request_id, route=label, error_type=type(err).__name__, where=place_of(err))
     elapsed = time.perf_counter() - started
     metrics = request.app[METRICS]
     if code in CONSENT_ERRORS:
@@ -230,7 +230,7 @@ def _translated(err: Exception, request: web.Request) -> XinqiaoError:
     return InvalidRequest(status=err.status) if isinstance(err, web.HTTPException) else InternalError()
 
 
-def _place(err: BaseException) -> str:
+def place_of(err: BaseException) -> str:
     """Module and line of the innermost frame: enough to find a defect, nothing of the data."""
     where = "?"
     trace = err.__traceback__

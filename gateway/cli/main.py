@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from gateway.api.routing import place_of
 from gateway.cli import connectors, consent, database, demo, keys, log, operations, profile, witness
 from gateway.cli.shared import State, fail
-from schemas.errors import XinqiaoError
+from schemas.errors import InternalError, XinqiaoError
 
 app = typer.Typer(
     name="xinqiao",
@@ -62,3 +63,6 @@ def main() -> None:
         app(_options_first(sys.argv[1:]))
     except XinqiaoError as error:
         sys.exit(fail(error))
+    except Exception as error:
+        # A traceback would show the text of the error, which may be anybody's data.
+        sys.exit(fail(InternalError(error=type(error).__name__, where=place_of(error))))
