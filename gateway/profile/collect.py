@@ -13,6 +13,7 @@ from connectors.engine.connector import DeclarativeConnector
 from connectors.ports import Guard
 from gateway.profile.plan import Item, Plan
 from gateway.profile.sound import sound
+from gateway.profile.window import within
 from schemas.errors import ConnectorFault, DeadlineExceeded, UpstreamError
 
 GRACE = 0.5
@@ -98,7 +99,7 @@ async def collect(
         try:
             answer = await connector.fetch(query, watched, deadline, progress)
             if isinstance(answer, Reply) and (isinstance(connector, DeclarativeConnector) or sound(answer, item)):
-                reply = answer
+                reply = within(answer, item.dataset, plan.first, plan.last)
             else:
                 error = ConnectorFault()
         except UpstreamError as known:
