@@ -174,7 +174,7 @@ async def test_a_file_says_that_more_was_found_than_it_takes(evidence: Evidence)
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(alphabet="0123456789abcdef", max_size=70),
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(alphabet="0123456789abcdef", max_size=70),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
     max_leaves=6,
 )
