@@ -69,14 +69,16 @@ async def test_without_a_clock_of_the_tests_it_is_now_in_utc(tmp_path: Path) -> 
         assert before - timedelta(milliseconds=1) <= registered <= datetime.now(UTC)
 
 
-async def test_more_orphans_than_one_sweep_takes_are_all_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_orphans_than_one_sweep_takes_are_all_swept(
+    place: Path | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = Clock()
-    async with world(tmp_path / "e.db", clock) as evidence:
+    async with world(place, clock) as evidence:
         made = await evidence.submit(GrantConsent(grant(), LENDER))
         await asyncio.gather(*(evidence.submit(ask(f"p{n}", made.id)) for n in range(5)))
     clock.forward(hours=1)
     monkeypatch.setattr("consent.permits.SWEEP", 2)
-    async with world(tmp_path / "e.db", clock) as evidence:
+    async with world(place, clock) as evidence:
         for _ in range(4):
             # Queued behind the sweep that is at work: each turn lets it take its next two.
             await fill(evidence, 1)
@@ -84,11 +86,11 @@ async def test_more_orphans_than_one_sweep_takes_are_all_swept(tmp_path: Path, m
         assert events.count("permit.closed") == 5
 
 
-async def test_a_wrong_key_encryption_key_does_not_open_the_evidence(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db") as evidence:
+async def test_a_wrong_key_encryption_key_does_not_open_the_evidence(place: Path | str) -> None:
+    async with world(place) as evidence:
         await evidence.submit(GrantConsent(grant(), LENDER))
     with pytest.raises(KeysUnavailable):
-        async with world(tmp_path / "e.db", kek=bytes(32)):
+        async with world(place, kek=bytes(32)):
             pass
 
 
@@ -108,12 +110,12 @@ async def test_a_changed_subject_key_stops_its_subject_and_nobody_else(tmp_path:
         assert evidence.size == 3
 
 
-async def test_a_log_is_not_opened_under_another_key_or_origin(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db"):
+async def test_a_log_is_not_opened_under_another_key_or_origin(place: Path | str) -> None:
+    async with world(place):
         pass
     for changes in ({"log_key": Ed25519PrivateKey.generate()}, {"origin": "another.test/log"}):
         with pytest.raises(LogBroken):
-            async with world(tmp_path / "e.db", **changes):
+            async with world(place, **changes):
                 pass
 
 
@@ -190,8 +192,8 @@ async def test_a_sweep_that_fails_is_tried_again_and_does_not_keep_the_evidence_
         assert await evidence.consent(made.id) == made
 
 
-async def test_any_entry_and_any_growth_can_be_proven(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db") as evidence:
+async def test_any_entry_and_any_growth_can_be_proven(place: Path | str) -> None:
+    async with world(place) as evidence:
         await fill(evidence, 3)
         old, _ = open_checkpoint(await evidence.checkpoint(), [Vkey.parse(evidence.vkey)])
         await fill(evidence, 4)
@@ -205,8 +207,8 @@ async def test_any_entry_and_any_growth_can_be_proven(tmp_path: Path) -> None:
         verify_consistency(3, 7, await evidence.consistency(3, 7), old.root, new.root)
 
 
-async def test_a_proof_of_what_is_not_there_is_the_callers_mistake(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db") as evidence:
+async def test_a_proof_of_what_is_not_there_is_the_callers_mistake(place: Path | str) -> None:
+    async with world(place) as evidence:
         await fill(evidence, 3)
         for index, size in ((3, 3), (-1, 3), (0, 4), (0, 0)):
             with pytest.raises(InvalidRequest):

@@ -234,8 +234,8 @@ def test_the_interleavings_find_a_lease_that_is_too_long(monkeypatch: pytest.Mon
     assert max(spans(range(100))) >= LEASE_SECONDS
 
 
-async def test_after_an_acknowledged_revocation_no_guard_of_any_process_lets_a_send_start(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db") as one, world(tmp_path / "e.db") as two:
+async def test_after_an_acknowledged_revocation_no_guard_of_any_process_lets_a_send_start(place: Path | str) -> None:
+    async with world(place) as one, world(place) as two:
         consent = await one.submit(GrantConsent(grant(), LENDER))
         guards = [e.guard(await e.submit(ask(f"p{n}", consent.id))) for n, e in enumerate((one, two))]
         acknowledged = False

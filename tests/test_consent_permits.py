@@ -47,8 +47,8 @@ async def tally(evidence: Evidence, commands: list[OpenPermit]) -> list[Permit |
     return [f for f in found if isinstance(f, Permit | XinqiaoError)]
 
 
-async def test_a_permit_is_a_counted_use_and_an_entry_that_names_what_may_be_asked(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db", permit_seconds=60) as evidence:
+async def test_a_permit_is_a_counted_use_and_an_entry_that_names_what_may_be_asked(place: Path | str) -> None:
+    async with world(place, permit_seconds=60) as evidence:
         consent_id = await granted(evidence)
         permit = await evidence.submit(ask("p1", consent_id))
         assert (permit.items, permit.replay, permit.consent.uses, permit.log_index) == (ITEMS, None, 1, 1)
@@ -68,20 +68,20 @@ async def test_a_permit_is_a_counted_use_and_an_entry_that_names_what_may_be_ask
         )
 
 
-async def test_a_permit_ends_no_later_than_its_consent(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db") as evidence:
+async def test_a_permit_ends_no_later_than_its_consent(place: Path | str) -> None:
+    async with world(place) as evidence:
         consent_id = await granted(evidence, valid_to="2026-11-24T06:00:30+00:00")
         permit = await evidence.submit(ask("p1", consent_id))
         assert permit.valid_until.isoformat() == "2026-11-24T06:00:30+00:00"
 
 
-async def test_a_list_too_large_for_an_entry_is_sealed_and_committed_to(tmp_path: Path) -> None:
+async def test_a_list_too_large_for_an_entry_is_sealed_and_committed_to(place: Path | str) -> None:
     scopes = [
         {"platform": f"platform-number-{n}", "dataset": name, "fields": list(CATALOGUE[name].fields)}
         for n, name in enumerate(CATALOGUE)
     ]
     items = tuple(PermitItem(s["platform"], s["dataset"], frozenset(s["fields"])) for s in scopes)  # type: ignore[arg-type]
-    async with world(tmp_path / "e.db") as evidence:
+    async with world(place) as evidence:
         consent_id = await granted(evidence, scopes=scopes, separate_consents=sorted(CATALOGUE))
         await evidence.submit(ask("p1", consent_id, items=items))
         entry = (await entries(evidence))[1]
@@ -89,8 +89,8 @@ async def test_a_list_too_large_for_an_entry_is_sealed_and_committed_to(tmp_path
         assert len(bytes.fromhex(entry["items"])) == 32
 
 
-async def test_a_refusal_is_logged_before_it_is_raised_and_counts_nothing(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db") as evidence:
+async def test_a_refusal_is_logged_before_it_is_raised_and_counts_nothing(place: Path | str) -> None:
+    async with world(place) as evidence:
         consent_id = await granted(evidence)
         with pytest.raises(ConsentOutOfScope) as caught:
             await evidence.submit(ask("p1", consent_id, first=(2020, 1)))
@@ -108,8 +108,8 @@ async def test_a_refusal_is_logged_before_it_is_raised_and_counts_nothing(tmp_pa
         assert held.uses == 0
 
 
-async def test_a_hundred_askers_at_once_get_exactly_the_uses_there_are(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db") as evidence:
+async def test_a_hundred_askers_at_once_get_exactly_the_uses_there_are(place: Path | str) -> None:
+    async with world(place) as evidence:
         consent_id = await granted(evidence, max_uses=7)
         found = await tally(evidence, [ask(f"p{n}", consent_id) for n in range(100)])
         assert sum(isinstance(f, Permit) for f in found) == 7
@@ -120,9 +120,9 @@ async def test_a_hundred_askers_at_once_get_exactly_the_uses_there_are(tmp_path:
         assert sorted(e["use"] for e in await entries(evidence) if e["event"] == "permit.granted") == [*range(1, 8)]
 
 
-async def test_a_frequency_counts_within_its_window_also_inside_one_batch(tmp_path: Path) -> None:
+async def test_a_frequency_counts_within_its_window_also_inside_one_batch(place: Path | str) -> None:
     clock = Clock()
-    async with world(tmp_path / "e.db", clock) as evidence:
+    async with world(place, clock) as evidence:
         consent_id = await granted(evidence, frequency={"uses": 2, "days": 7})
         found = await tally(evidence, [ask(f"p{n}", consent_id) for n in range(3)])
         assert [type(f) for f in found] == [Permit, Permit, ConsentFrequencyExceeded]
@@ -133,8 +133,8 @@ async def test_a_frequency_counts_within_its_window_also_inside_one_batch(tmp_pa
         assert (await evidence.submit(ask("p4", consent_id))).consent.uses == 3
 
 
-async def test_the_same_key_and_request_a_hundred_times_is_one_use(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db") as evidence:
+async def test_the_same_key_and_request_a_hundred_times_is_one_use(place: Path | str) -> None:
+    async with world(place) as evidence:
         consent_id = await granted(evidence)
         found = await tally(evidence, [ask(f"p{n}", consent_id, idempotency_key="k") for n in range(100)])
         assert sum(isinstance(f, Permit) for f in found) == 1
@@ -145,8 +145,10 @@ async def test_the_same_key_and_request_a_hundred_times_is_one_use(tmp_path: Pat
         assert (again.replay, again.items, again.id, again.consent.uses) == ("profile-1", (), permit.id, 1)
 
 
-async def test_a_key_with_another_request_is_a_mismatch_and_a_key_of_another_lender_invisible(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db") as evidence:
+async def test_a_key_with_another_request_is_a_mismatch_and_a_key_of_another_lender_invisible(
+    place: Path | str,
+) -> None:
+    async with world(place) as evidence:
         consent_id = await granted(evidence)
         other = (await evidence.submit(GrantConsent(grant(grantee="bank-b"), "bank-b"))).id
         await evidence.submit(ask("p1", consent_id, idempotency_key="k"))
@@ -156,9 +158,9 @@ async def test_a_key_with_another_request_is_a_mismatch_and_a_key_of_another_len
         assert (permit.id, permit.replay) == ("p3", None)
 
 
-async def test_a_failed_request_gets_its_own_permit_back_for_the_same_key_without_a_new_use(tmp_path: Path) -> None:
+async def test_a_failed_request_gets_its_own_permit_back_for_the_same_key_without_a_new_use(place: Path | str) -> None:
     clock = Clock()
-    async with world(tmp_path / "e.db", clock) as evidence:
+    async with world(place, clock) as evidence:
         consent_id = await granted(evidence, max_uses=1)
         first = await evidence.submit(ask("p1", consent_id, idempotency_key="k"))
         await evidence.submit(CloseFailed("p1", "deadline_exceeded"))
@@ -175,9 +177,9 @@ async def test_a_failed_request_gets_its_own_permit_back_for_the_same_key_withou
 
 
 async def test_a_resumed_permit_names_what_may_be_asked_now_and_not_only_what_could_be_asked_before(
-    tmp_path: Path,
+    place: Path | str,
 ) -> None:
-    async with world(tmp_path / "e.db") as evidence:
+    async with world(place) as evidence:
         consent_id = await granted(evidence)
         await evidence.submit(ask("p1", consent_id, idempotency_key="k", items=ITEMS[:1], last=(2026, 10)))
         await evidence.submit(CloseFailed("p1", "deadline_exceeded"))
@@ -204,8 +206,8 @@ async def test_a_sweep_closes_what_it_can_where_a_consent_cannot_be_read_any_mor
         assert await evidence.submit(Sweep()) == 2
 
 
-async def test_a_retry_is_decided_again_so_a_revoked_consent_stops_it(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db") as evidence:
+async def test_a_retry_is_decided_again_so_a_revoked_consent_stops_it(place: Path | str) -> None:
+    async with world(place) as evidence:
         consent_id = await granted(evidence)
         await evidence.submit(ask("p1", consent_id, idempotency_key="k"))
         await evidence.submit(CloseFailed("p1", "deadline_exceeded"))
@@ -214,17 +216,17 @@ async def test_a_retry_is_decided_again_so_a_revoked_consent_stops_it(tmp_path: 
             await evidence.submit(ask("p2", consent_id, idempotency_key="k"))
 
 
-async def test_a_refused_request_leaves_no_key_behind(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db") as evidence:
+async def test_a_refused_request_leaves_no_key_behind(place: Path | str) -> None:
+    async with world(place) as evidence:
         consent_id = await granted(evidence)
         with pytest.raises(ConsentOutOfScope):
             await evidence.submit(ask("p1", consent_id, idempotency_key="k", items=()))
         assert (await evidence.submit(ask("p2", consent_id, idempotency_key="k"))).id == "p2"
 
 
-async def test_a_key_is_free_again_after_its_permit_was_lost_or_after_a_day(tmp_path: Path) -> None:
+async def test_a_key_is_free_again_after_its_permit_was_lost_or_after_a_day(place: Path | str) -> None:
     clock = Clock()
-    async with world(tmp_path / "e.db", clock) as evidence:
+    async with world(place, clock) as evidence:
         consent_id = await granted(evidence)
         await evidence.submit(ask("p1", consent_id, idempotency_key="k"))
         clock.forward(minutes=15)
@@ -238,8 +240,8 @@ async def test_a_key_is_free_again_after_its_permit_was_lost_or_after_a_day(tmp_
             await evidence.submit(other)
 
 
-async def test_closing_is_done_once_and_only_for_what_exists(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db") as evidence:
+async def test_closing_is_done_once_and_only_for_what_exists(place: Path | str) -> None:
+    async with world(place) as evidence:
         consent_id = await granted(evidence)
         await evidence.submit(ask("p1", consent_id))
         await evidence.submit(CloseFailed("p1", "deadline_exceeded"))
@@ -250,9 +252,9 @@ async def test_closing_is_done_once_and_only_for_what_exists(tmp_path: Path) -> 
             await evidence.submit(CloseFailed("unknown", "deadline_exceeded"))
 
 
-async def test_a_sweep_closes_orphans_as_unknown_and_forgets_old_keys(tmp_path: Path) -> None:
+async def test_a_sweep_closes_orphans_as_unknown_and_forgets_old_keys(place: Path | str) -> None:
     clock = Clock()
-    async with world(tmp_path / "e.db", clock) as evidence:
+    async with world(place, clock) as evidence:
         consent_id = await granted(evidence)
         for n in range(3):
             await evidence.submit(ask(f"p{n}", consent_id, idempotency_key=f"k{n}"))
@@ -270,9 +272,9 @@ async def test_a_sweep_closes_orphans_as_unknown_and_forgets_old_keys(tmp_path: 
         assert (await evidence.submit(ask("p10", consent_id, idempotency_key="k1"))).id == "p10"
 
 
-async def test_a_permit_that_is_closed_in_the_same_batch_is_not_swept_too(tmp_path: Path) -> None:
+async def test_a_permit_that_is_closed_in_the_same_batch_is_not_swept_too(place: Path | str) -> None:
     clock = Clock()
-    async with world(tmp_path / "e.db", clock) as evidence:
+    async with world(place, clock) as evidence:
         consent_id = await granted(evidence)
         await evidence.submit(ask("p1", consent_id))
         clock.forward(minutes=15)
@@ -280,13 +282,13 @@ async def test_a_permit_that_is_closed_in_the_same_batch_is_not_swept_too(tmp_pa
         assert swept == 0
 
 
-async def test_orphans_of_a_crashed_process_are_swept_when_the_evidence_is_opened(tmp_path: Path) -> None:
+async def test_orphans_of_a_crashed_process_are_swept_when_the_evidence_is_opened(place: Path | str) -> None:
     clock = Clock()
-    async with world(tmp_path / "e.db", clock) as evidence:
+    async with world(place, clock) as evidence:
         consent_id = await granted(evidence)
         await evidence.submit(ask("p1", consent_id))
     clock.forward(minutes=15)
-    async with world(tmp_path / "e.db", clock) as evidence:
+    async with world(place, clock) as evidence:
         # The journal is first come, first served: by now the sweep has had its turn.
         await evidence.submit(Sweep())
         assert [e["event"] for e in await entries(evidence)][-1] == "permit.closed"

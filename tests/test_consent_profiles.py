@@ -98,8 +98,8 @@ async def test_side_by_side_issues_each_have_a_proof_of_their_own(tmp_path: Path
             verify_inclusion(issued.index, issued.size, leaf_hash(issued.entry), proof, checkpoint.root)
 
 
-async def test_a_late_answer_makes_the_next_revision_and_no_other(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db") as evidence:
+async def test_a_late_answer_makes_the_next_revision_and_no_other(place: Path | str) -> None:
+    async with world(place) as evidence:
         await permitted(evidence)
         with pytest.raises(ConsentConflict):
             await evidence.submit(issue(revision=2))
@@ -131,8 +131,8 @@ async def test_a_consent_that_ended_meanwhile_withholds_the_profile(
             await evidence.submit(issue())
 
 
-async def test_a_withheld_revision_leaves_the_one_before_it_standing(tmp_path: Path) -> None:
-    async with world(tmp_path / "e.db") as evidence:
+async def test_a_withheld_revision_leaves_the_one_before_it_standing(place: Path | str) -> None:
+    async with world(place) as evidence:
         permit = await permitted(evidence)
         await evidence.submit(issue())
         await evidence.change_consent(ChangeConsent(permit.consent.id, ConsentState.REVOKED, LENDER, "r"))
@@ -158,9 +158,9 @@ async def test_nothing_is_released_after_the_permit_ran_out_or_was_closed(tmp_pa
             await evidence.submit(issue())
 
 
-async def test_many_sources_are_sealed_beside_the_entry(tmp_path: Path) -> None:
+async def test_many_sources_are_sealed_beside_the_entry(place: Path | str) -> None:
     many = tuple(Outcome(f"platform-{n}", "social_insurance", "present", None, "0" * 64) for n in range(60))
-    async with world(tmp_path / "e.db") as evidence:
+    async with world(place) as evidence:
         await permitted(evidence)
         entry = orjson.loads((await evidence.submit(issue(outcomes=many))).entry)
         assert len(bytes.fromhex(entry["sources"])) == 32
