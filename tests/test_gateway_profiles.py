@@ -50,7 +50,6 @@ async def test_a_profile_is_issued_with_every_data_set_and_its_place_in_the_log(
     assert profile["sections"].keys() == CATALOGUE.keys()
     expected = world.firm["states"]
     assert {name: profile["sections"][name]["state"] for name in expected} == expected
-    assert profile["sections"]["bank_internal"]["state"] == "not_requested"
     assert (profile["consent_id"], profile["consent_assurance"]) == (consent["id"], "lender_asserted")
     assert profile["declared"] == world.firm["declared"]
     assert profile["completeness"]["complete"] is True
