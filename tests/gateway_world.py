@@ -130,7 +130,7 @@ async def gateway_world(folder: Path, *, allow: Sequence[str] = (), **limits: An
     watch = Watch()
     keys = {"demo-bank": lender_key(folder)}
     keys |= {name: Ed25519PrivateKey.generate() for name in (OTHER, OPERATOR, AUDITOR)}
-    sandbox = await start_sandbox(0, seed=1)
+    sandbox = await start_sandbox(0, seed=1, bank=folder / "bank")
     try:
         async with aiohttp.ClientSession(trust_env=False) as session:
             made = demo_settings(folder, sandbox.url, sandbox.secrets, keys["demo-bank"], limits=limits)
