@@ -32,12 +32,13 @@ Fault = tuple[str, str, int]
 class Syscalls:
     """Faults in rounds of one gateway after another in one place."""
 
-    def __init__(self, at: Place, how: str = "it is") -> None:
+    def __init__(self, at: Place, how: str = "it is", judging: asyncio.Lock | None = None) -> None:
         self.at, self.how = at, how
         self.told = Acknowledged()
         self.wrong: list[str] = []
         self.fired: Counter[str] = Counter()
         self.slowest = 0.0
+        self._judging = judging or asyncio.Lock()
         self._gateway: Gateway | None = None
 
     async def _alive(self) -> Gateway:
@@ -111,7 +112,8 @@ class Syscalls:
         self.told.add(after)
         defects = told.refused.keys() & {UNTYPED, "internal_error"}
         self.wrong += [f"{name}: {flaw}" for flaw in [*defects, *await self.at.unserved(gateway, told)]]
-        self.wrong += [f"{name}: {flaw}" for flaw in await self.at.judged(self.told)]
+        async with self._judging:
+            self.wrong += [f"{name}: {flaw}" for flaw in await self.at.judged(self.told)]
 
     async def every(self, calls: Iterable[str], what: str, strike: str = "strike") -> None:
         for call in calls:
@@ -125,11 +127,12 @@ async def main(how: str) -> int:
         print(reason)
         return 1
     wrong: list[str] = []
+    judging = asyncio.Lock()  # the migrations that open a database are one at a time in a process
     with tempfile.TemporaryDirectory() as temporary, nursery() as forks:
 
         async def every(what: str) -> None:
             async with place(Path(temporary) / what, forks) as at:
-                faults = Syscalls(at, how)
+                faults = Syscalls(at, how, judging)
                 numbers = await faults.numbers()
                 await faults.every(numbers, what)
                 await faults.every([call for call in WRITES if call != "write"], what, "opening")
