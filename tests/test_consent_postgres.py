@@ -1,13 +1,11 @@
 """One log on PostgreSQL: several processes, a server that stops, and connections that break where it hurts most."""
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from urllib.parse import urlsplit
 
-import orjson
 import pytest
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
@@ -16,28 +14,16 @@ from consent import journal as journal_module
 from consent import storage_postgres
 from consent.consents import ChangeConsent, GrantConsent
 from consent.evidence import Evidence, open_evidence
-from consent.ledger import read_head
-from consent.log.merkle import CompactRange, leaf_hash
-from consent.profiles import IssueProfile, RecordEvent
+from consent.profiles import RecordEvent
 from consent.storage import storage_failed
 from schemas.consent import ConsentState
 from schemas.errors import (
-    ConsentConflict,
     ConsentRevoked,
-    IdempotencyRunning,
     StorageUnavailable,
 )
 from tests.consent_world import KEK, LENDER, LOG_KEY, ORIGIN, PSEUDONYM_KEY, ask, grant, world
+from tests.faults.restarts import recomputed, survive
 from tests.test_consent_evidence import go, worker
-
-
-async def recomputed(evidence: Evidence) -> None:
-    """Hold the head against the entries themselves: dense, and the root is theirs."""
-    entries = await evidence.entries(0, 10**6)
-    assert [e.index for e in entries] == list(range(len(entries)))
-    head = await evidence._read(read_head)
-    tree = CompactRange().extend([leaf_hash(e.entry) for e in entries])
-    assert (tree.size, tree.root) == (head.size, head.root)
 
 
 async def test_four_processes_grant_exactly_the_uses_there_are_and_leave_one_dense_log(postgres: str) -> None:
@@ -58,27 +44,11 @@ async def test_four_processes_grant_exactly_the_uses_there_are_and_leave_one_den
         held = await evidence.consent("shared")
         assert held is not None
         assert held.uses == 100
-        events = [orjson.loads(e.entry) for e in await evidence.entries(0, 10**6)]
+        events = await recomputed(evidence)
         assert [e["use"] for e in events if e["event"] == "permit.granted"] == list(range(1, 101))
         # Each of 64 tasks was refused once, and each process left its notes.
         assert sum(e["event"] == "permit.refused" for e in events) == 64
         assert sum(e["event"] == "log.read" for e in events) == 4 * 300
-        await recomputed(evidence)
-
-
-async def until_done(act: Callable[[], Awaitable[object]], done: type[Exception] | None = None) -> None:
-    """As a caller does that was told to ask again: until it is done, or was done before."""
-    while True:
-        try:
-            await act()
-        except StorageUnavailable:
-            await asyncio.sleep(0.02)
-        except Exception as error:
-            if done is None or not isinstance(error, done):
-                raise
-            return
-        else:
-            return
 
 
 @pytest.fixture
@@ -97,36 +67,9 @@ async def test_a_server_that_crashes_under_load_loses_nothing_and_doubles_nothin
     crashing: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "HEAL_SECONDS", 0.1)
-    seeded, names = random.Random(7), iter(range(10_000))
-    url = await crashing.new_database()
-    finished = []
-    async with world(url) as evidence:
-        stopping = asyncio.Event()
-
-        async def one(n: int) -> None:
-            await until_done(lambda: evidence.submit(GrantConsent(grant(n), LENDER, f"c{n}")))
-            permit = ask(f"p{n}", f"c{n}", n, idempotency_key=f"k{n}")
-            await until_done(lambda: evidence.submit(permit), IdempotencyRunning)
-            issue = IssueProfile(f"p{n}", f"f{n}", 1, b"jws", (), ())
-            await until_done(lambda: evidence.submit(issue), ConsentConflict)
-            finished.append(n)
-
-        async def caller() -> None:
-            while not stopping.is_set():
-                await one(next(names))
-
-        callers = [asyncio.create_task(caller()) for _ in range(16)]
-        for _ in range(2):
-            await asyncio.sleep(seeded.uniform(0.3, 0.6))
-            await asyncio.to_thread(crashing.stop)
-            await asyncio.sleep(seeded.uniform(0, 0.3))
-            await asyncio.to_thread(crashing.start)
-        stopping.set()
-        await asyncio.gather(*callers)
-        ids = [orjson.loads(e.entry)["id"] for e in await evidence.entries(0, 10**6)]
-        await recomputed(evidence)
-    assert len(ids) == len(set(ids))
-    assert sorted(ids) == sorted(i for n in finished for i in (f"c{n}.1", f"p{n}", f"f{n}.1"))
+    made, crashed = await survive(crashing, profiles=30, crashes=2, callers=8, up=(0.3, 0.6), down=(0, 0.3))
+    assert made >= 30
+    assert crashed >= 2
 
 
 class Wire:

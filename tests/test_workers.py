@@ -101,6 +101,16 @@ def test_a_worker_that_breaks_says_why_and_ends_with_1(
     assert "RuntimeError: why" in capsys.readouterr().err
 
 
+def test_a_worker_whose_parent_is_gone_tells_itself_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *told_: told.append(told_))
+    workers = Workers(lambda _: 0)
+    os.close(workers._ours)
+    workers._end_with_parent()
+    os.close(workers._lifeline)
+    assert told == [(os.getpid(), signal.SIGTERM)]
+
+
 def test_a_port_that_somebody_listens_on_is_not_shared_with_him() -> None:
     with reserved("127.0.0.1", 0) as (host, port):
         assert host == "127.0.0.1"

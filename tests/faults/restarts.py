@@ -65,7 +65,7 @@ async def recomputed(evidence: Evidence) -> list[dict[str, Any]]:
 async def survive(
     server: PostgresServer, *, profiles: int, crashes: int, callers: int, up: Span, down: Span, seed: int = 7
 ) -> tuple[int, int]:
-    """Profiles made, and crashes meanwhile: at least as many of both as said. ``up`` and ``down``: seconds at random."""
+    """Profiles made, and crashes meanwhile, at least as many as said; ``up`` and ``down``: random seconds between."""
     seeded, numbers, finished, crashed = random.Random(seed), count(), set[int](), 0
 
     async def caller(evidence: Evidence) -> None:
