@@ -18,6 +18,7 @@ from consent.evidence import open_evidence
 from consent.permits import OpenPermit
 from consent.policy import PermitItem
 from consent.profiles import RecordEvent
+from consent.safe import Safe
 from schemas.consent import ConsentGrant
 from schemas.identifiers import uscc_check
 from schemas.records import CATALOGUE
@@ -80,11 +81,13 @@ async def _measure(total: int, act: Callable[[int], Awaitable[object]]) -> dict[
     }
 
 
-async def _run(place: Path | str) -> dict[str, object]:
+async def _run(place: Path | str, outside: Path) -> dict[str, object]:
     items = tuple(PermitItem("sandbox", d, frozenset(CATALOGUE[d].fields)) for d in DATASETS)
+    safe = Safe(outside)
+    safe.add_epoch(1)
     async with open_evidence(
         place,
-        kek=os.urandom(32),
+        safe=safe,
         pseudonym_key=os.urandom(32),
         log_key=Ed25519PrivateKey.generate(),
         origin="benchmark.invalid/log",
@@ -127,7 +130,7 @@ def run() -> dict[str, object]:
     """``append`` and ``permit``, each with per_second, cpu_us_each (without the server's), p50_ms and p99_ms, and
     rss_mib of the process so far; ``postgresql`` the same there."""
     with tempfile.TemporaryDirectory() as folder:
-        sqlite = asyncio.run(_run(Path(folder) / "journal.sqlite"))
+        sqlite = asyncio.run(_run(Path(folder) / "journal.sqlite", Path(folder)))
     sqlite["rss_mib"] = _rss()
     server = PostgresServer(fsync=True)
     try:
@@ -140,7 +143,8 @@ def run() -> dict[str, object]:
 
 
 async def _on(server: PostgresServer) -> dict[str, object]:
-    return await _run(await server.new_database())
+    with tempfile.TemporaryDirectory() as folder:
+        return await _run(await server.new_database(), Path(folder))
 
 
 def _rss() -> int:

@@ -9,7 +9,7 @@ Keeps a few values in memory per consent, permit and profile. Idempotency keys a
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,20 +18,21 @@ from sqlalchemy import Connection, select
 
 from consent.keys import KeySet
 from consent.profiles import reply_name
-from consent.rows import ISSUED, OPEN
+from consent.rows import ISSUED, OPEN, terms_of
 from consent.sealing import status_record
 from consent.tables import (
     consent_requests,
     consent_status,
     consent_texts,
     consents,
+    holds,
     log_entries,
     permits,
     profiles,
     sealed,
 )
 from consent.vault import RetentionClass, Sealed, SubjectKey, Vault
-from schemas.base import Json
+from schemas.base import Json, utc_text
 from schemas.consent import ConsentState
 from schemas.errors import KeysUnavailable
 
@@ -42,6 +43,14 @@ _STATES = {
     "consent.resumed": ConsentState.ACTIVE,
     "consent.superseded": ConsentState.SUPERSEDED,
 }
+_DOCUMENTS = select(
+    consents.c.id,
+    consents.c.subject,
+    consents.c.grantee,
+    consents.c.valid_to,
+    consents.c.retention_days,
+    consents.c.document,
+)
 _CHANGES = (
     select(consent_status, consents.c.subject)
     .join_from(consent_status, consents, isouter=True)
@@ -72,6 +81,22 @@ class _Told:
     texts: dict[Ids, Values] = field(default_factory=dict)
     commitments: dict[str, str] = field(default_factory=dict)
     """Of consents and statuses by entry id, of sealed payloads by their id."""
+    holds: dict[Ids, Values] = field(default_factory=dict)
+    destroyed: set[str] = field(default_factory=set)
+    """What commitments were to, before the key was destroyed."""
+    _owned: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+
+    def _commit(self, entry: Mapping[str, Any], id: str, commitment: str) -> None:
+        self.commitments[id] = commitment
+        name = id.partition("/")[2]
+        payload = name in ("profile", "items", "sources") or name.startswith("reply/")
+        kind = RetentionClass.PAYLOAD if payload else RetentionClass.EVIDENCE
+        self._owned.setdefault((entry["subject"], kind.value), []).append(id)
+
+    def _shredded(self, entry: Mapping[str, Any]) -> None:
+        for id in self._owned.pop((entry["subject"], entry["class"]), ()):
+            del self.commitments[id]
+            self.destroyed.add(id)
 
     def hear(self, index: int, entry: dict[str, Any]) -> None:
         event, time, actor = entry["event"], entry["time"], entry["actor"]
@@ -108,21 +133,29 @@ class _Told:
                 "log_index": index,
                 "issued_at": time,
             }
-            self.commitments[f"{entry['id']}/profile"] = entry["commitment"]
+            self._commit(entry, f"{entry['id']}/profile", entry["commitment"])
             if not isinstance(entry["sources"], str):
-                self.commitments |= _replies(entry["id"], entry["sources"])
+                for id, commitment in _replies(entry["id"], entry["sources"]).items():
+                    self._commit(entry, id, commitment)
         elif event == "text.registered":
             held = {"sha256": entry["digest"], "registered_at": time, "log_index": index}
             self.texts[(entry["text"],)] = held
         elif event == "part.granted":
-            self.commitments[f"{entry['id']}/part"] = entry["commitment"]
+            self._commit(entry, f"{entry['id']}/part", entry["commitment"])
+        elif event == "subject.shredded":
+            self._shredded(entry)
+        elif event == "hold.placed":
+            self.holds[(entry["id"],)] = {**same, "placed_at": time, "released_at": None, "log_index": index}
+            self._commit(entry, f"{entry['id']}/hold", entry["commitment"])
+        elif event == "hold.released":
+            self.holds[(entry["hold"],)]["released_at"] = time
         elif event.startswith("request."):
             self._request(index, entry)
         elif event == "log.unmasked":
             self.commitments[f"{entry['id']}/reason"] = entry["commitment"]
         for name in ("items", "sources"):
             if isinstance(entry.get(name), str):
-                self.commitments[f"{entry['id']}/{name}"] = entry[name]
+                self._commit(entry, f"{entry['id']}/{name}", entry[name])
 
     def _request(self, index: int, entry: dict[str, Any]) -> None:
         ids = (entry["request"],)
@@ -135,11 +168,11 @@ class _Told:
                 "consent_id": None,
                 "log_index": index,
             }
-            self.commitments[f"{entry['id']}/asked"] = entry["commitment"]
+            self._commit(entry, f"{entry['id']}/asked", entry["commitment"])
         elif entry["event"] != "request.refused":
             self.requests[ids].update(state=entry["event"].partition(".")[2], consent_id=entry["consent"])
         if entry["event"] == "request.given":
-            self.commitments[f"{entry['id']}/act"] = entry["commitment"]
+            self._commit(entry, f"{entry['id']}/act", entry["commitment"])
 
     def _state(self, index: int, entry: dict[str, Any]) -> None:
         consent, state = entry["consent"], _STATES[entry["event"]].value
@@ -151,7 +184,7 @@ class _Told:
             "actor": entry["actor"],
             "log_index": index,
         }
-        self.commitments[entry["id"]] = entry["commitment"]
+        self._commit(entry, entry["id"], entry["commitment"])
 
 
 def _replies(entry_id: str, sources: list[Any]) -> dict[str, str]:
@@ -173,10 +206,11 @@ def audit(connection: Connection, vault: Vault) -> list[Flaw]:
         (permits, told.permits),
         (profiles, told.profiles),
         (consent_requests, told.requests),
+        (holds, told.holds),
         (consent_texts, told.texts),
     ):
         flaws += _compare(connection, table, expected)
-    return [*flaws, *_payloads(connection, told.commitments, _Keys(connection, vault))]
+    return [*flaws, *_payloads(connection, told, _Keys(connection, vault))]
 
 
 def _listen(connection: Connection, told: _Told) -> Iterator[Flaw]:
@@ -248,17 +282,24 @@ class _Keys:
         return made == told.pop(entry_id, None)
 
 
-def _payloads(connection: Connection, commitments: dict[str, str], keys: _Keys) -> Iterator[Flaw]:
+def _payloads(connection: Connection, told: _Told, keys: _Keys) -> Iterator[Flaw]:
     """Documents, reasons and sealed payloads under their commitments."""
-    missing = dict(commitments)
-    for row in connection.execute(select(consents.c.id, consents.c.subject, consents.c.grantee, consents.c.document)):
+    missing = dict(told.commitments)
+    for row in connection.execute(_DOCUMENTS):
+        if f"{row.id}.1" in told.destroyed and not row.document:
+            continue
         document = keys.document(row)
         if document is None or not keys.holds(row.subject, f"{row.id}.1", "consent", document, missing):
             yield Flaw("consents", row.id, "document")
-        elif orjson.loads(document)["grantee"] != row.grantee:
-            yield Flaw("consents", row.id, "grantee")
+        else:
+            terms = terms_of(document)
+            meant = {"grantee": terms.grant.grantee, "retention_days": terms.grant.retention_days}
+            meant["valid_to"] = utc_text(terms.valid_to)
+            yield from (Flaw("consents", row.id, name) for name, value in meant.items() if row._mapping[name] != value)
     for row in connection.execute(_CHANGES):
         entry_id = f"{row.consent_id}.{row.version}"
+        if entry_id in told.destroyed and row.reason is None:
+            continue
         record = keys.status(row)
         if record is None or not keys.holds(row.subject, entry_id, "status", record, missing):
             yield Flaw("consent_status", entry_id, "reason")

@@ -1,7 +1,6 @@
 """Everything about consent and proof, opened together: what the gateway and the command line work with."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from consent import reads, requests, texts
@@ -21,30 +20,34 @@ from consent.bundle import ProfileRow, bundle, profile_row
 from consent.consents import ChangeConsent
 from consent.cosignatures import SignedHead, signed_head
 from consent.journal import Journal
-from consent.keys import ADD_SUBJECT_KEY, key_row
+from consent.keeper import OPERATOR, Keeper
 from consent.leases import LEASE_SECONDS, Leases, PermitGuard
 from consent.ledger import Ledger
 from consent.log.rotation import Succession
 from consent.logkeys import succession
+from consent.opening import prepare
 from consent.permits import Permit, Sweep
 from consent.profiles import Issued
 from consent.reads import LogEntry, LogSource, Proven, StoredProfile
 from consent.requests import ExpireRequests, StoredRequest
+from consent.retention import Rules
+from consent.safe import Safe
 from consent.search import Conditions, Found, applications, enterprise_of, search
+from consent.shredding import BuryAgain
 from consent.storage import Store, open_store
-from consent.tables import metadata, subject_keys
+from consent.tables import metadata
 from consent.uses import Use, uses_of
 from consent.vault import RetentionClass, Vault
 from schemas.base import utc_text
 from schemas.consent import Consent, ConsentText, Enterprise, StatusChange
-from schemas.errors import StorageUnavailable
+from schemas.errors import KeysUnavailable, StorageUnavailable
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 SWEEP_SECONDS = 60.0
-_CHECK_SUBJECT = "-"
-"""The subject of a key that seals nothing: it shows at opening whether the key-encryption key is the right one."""
+ANCHOR_SECONDS = 1.0
+"""How old the head outside the database may be: a rollback by less than that is not seen."""
 
 
 def _utc_now() -> datetime:
@@ -54,12 +57,25 @@ def _utc_now() -> datetime:
 class Evidence:
     """Made by ``open_evidence``. Every coroutine raises StorageUnavailable when the storage fails."""
 
-    def __init__(self, database: Store, ledger: Ledger, vault: Vault, journal: Journal, clock: Callable[[], datetime]):
+    def __init__(
+        self,
+        database: Store,
+        ledger: Ledger,
+        vault: Vault,
+        journal: Journal,
+        clock: Callable[[], datetime],
+        safe: Safe,
+        rules: Rules,
+    ) -> None:
+        self._safe = safe
+        self.keeper = Keeper(journal.submit, self._read, vault, safe, rules, clock)
+        """What is destroyed when: shredding, epochs, retention."""
         self._database = database
         self._ledger = ledger
         self._vault = vault
         self._journal = journal
         self._clock = clock
+        self._anchored = -1
         self._leases = Leases(self._standing, clock)
 
     @property
@@ -246,67 +262,74 @@ class Evidence:
                     pass
             await asyncio.sleep(SWEEP_SECONDS)
 
+    async def _anchor(self) -> None:
+        while True:
+            # Where the folder cannot be written the window grows; the next turn tries again.
+            with suppress(KeysUnavailable):
+                await asyncio.to_thread(self._remember_head)
+            await asyncio.sleep(ANCHOR_SECONDS)
+
+    def _remember_head(self) -> None:
+        head = self._journal.head
+        if head.size != self._anchored:
+            self._safe.remember(head.checkpoint)
+            self._anchored = head.size
+
     @asynccontextmanager
     async def _running(self) -> AsyncIterator["Evidence"]:
-        sweeping = asyncio.create_task(self._sweep(), name="sweep")
+        tasks = []
         try:
+            # Before anything is served: what was destroyed is not in a database that was put back.
+            await self._journal.submit(BuryAgain(self._safe, OPERATOR))
+            await asyncio.to_thread(self._remember_head)
+            tasks = [asyncio.create_task(work()) for work in (self._sweep, self.keeper.run, self._anchor)]
             yield self
         finally:
-            sweeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeping
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._journal.close()
-
-
-def _prepare(
-    database: Store, ledger: Ledger, vault: Vault, tables: Callable[[Connection], None] = metadata.create_all
-) -> None:
-    """Make what is missing and try the key-encryption key. Raises KeysUnavailable or StorageUnavailable."""
-    try:
-        database.create(tables)
-        with database.connect() as connection, connection.begin():
-            ledger.create(connection)
-            row = connection.execute(select(subject_keys).where(subject_keys.c.subject == _CHECK_SUBJECT)).one_or_none()
-            if row is None:
-                key, wrapped = vault.new_key(_CHECK_SUBJECT, RetentionClass.EVIDENCE)
-                connection.execute(ADD_SUBJECT_KEY, key_row(key, wrapped))
-            else:
-                vault.unwrap(row[0], RetentionClass(row[1]), *row[2:])
-    except (SQLAlchemyError, sqlite3.Error, OSError):
-        raise StorageUnavailable(retry_after=5) from None
+            with suppress(KeysUnavailable):
+                self._remember_head()
 
 
 @asynccontextmanager
 async def open_evidence(
     place: Path | str,
     *,
-    kek: bytes,
+    safe: Safe,
     pseudonym_key: bytes,
     log_key: Ed25519PrivateKey,
     origin: str,
     other_log_keys: Callable[[], Sequence[Ed25519PrivateKey]] = tuple,
     permit_seconds: float = 900,
     clock: Callable[[], datetime] | None = None,
+    rules: Rules | None = None,
+    resume: bool = False,
     tables: Callable[[Connection], None] = metadata.create_all,
 ) -> AsyncIterator[Evidence]:
     """Open (or create) the evidence in one SQLite file or in the PostgreSQL database at a URL, and sweep orphaned
     permits while it is open.
 
-    ``kek`` and ``pseudonym_key`` are 32 bytes; ``origin`` names the log for good. ``permit_seconds`` is how long a
-    permit lasts; ``other_log_keys`` is asked where the stored head is signed by another key than ``log_key``, for
-    another process may have changed it. ``clock`` gives the time of everything; without it that of what is durable is
-    the database's, so that all processes have one (SQLite has none and takes the machine's), and the machine's for the
-    rest. ``tables`` makes the tables that are missing, or sees that none is.
+    ``safe`` is what lies outside the database; ``pseudonym_key`` is 32 bytes; ``origin`` names the log for good.
+    ``permit_seconds`` is how long a permit lasts; ``other_log_keys`` is asked where the stored head is signed by
+    another key than ``log_key``, for another process may have changed it. ``clock`` gives the time of everything;
+    without it that of what is durable is the database's, so that all processes have one (SQLite has none and takes the
+    machine's), and the machine's for the rest. ``rules`` say what is destroyed when; ``resume`` lets a log of another
+    ``origin`` go on from a database that is older than what was signed. ``tables`` makes the tables that are missing,
+    or sees that none is.
     Raises KeysUnavailable under another key-encryption key, LogBroken where the stored head does not hold together or
-    is of another origin or key, and StorageUnavailable.
+    is of another origin or key, LogBehind where it is older than the head in ``safe``, and StorageUnavailable.
     """
-    database, ledger, vault = open_store(place), Ledger(origin, log_key, other_log_keys), Vault(kek, pseudonym_key)
+    database, ledger, vault = open_store(place), Ledger(origin, log_key, other_log_keys), Vault(safe, pseudonym_key)
+    now = clock or _utc_now
     new_batch = partial(Batch, vault=vault, permit_validity=timedelta(seconds=permit_seconds))
     try:
-        await asyncio.get_running_loop().run_in_executor(database.writing, _prepare, database, ledger, vault, tables)
+        make = partial(prepare, database, ledger, vault, safe, now(), tables=tables, resume=resume)
+        await asyncio.get_running_loop().run_in_executor(database.writing, make)
         journal = Journal(database, ledger, new_batch, clock)
         await journal.open()
-        async with Evidence(database, ledger, vault, journal, clock or _utc_now)._running() as evidence:
+        async with Evidence(database, ledger, vault, journal, now, safe, rules or Rules())._running() as evidence:
             yield evidence
     finally:
         await database.close()

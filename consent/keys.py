@@ -1,46 +1,73 @@
 """The stored keys of subjects, as a transaction or a read needs them."""
 
+from typing import NamedTuple
+
 from sqlalchemy import Connection, insert, select
 
 from consent.storage import among, execute_many, fetch, listed
-from consent.tables import subject_keys
-from consent.vault import EPOCH, RetentionClass, SubjectKey, Vault
+from consent.tables import keyring, subject_keys
+from consent.vault import RetentionClass, SubjectKey, Vault
 from schemas.errors import KeysUnavailable
 
-_SUBJECT_KEYS = select(
-    subject_keys.c.subject,
-    subject_keys.c["class"],
-    subject_keys.c.version,
-    subject_keys.c.epoch,
-    subject_keys.c.wrapped,
-).where(among(subject_keys.c.subject, "subjects"))
+_RING = select(keyring.c.epoch, keyring.c.oldest, keyring.c.opened_at, keyring.c.shreddings)
+_SUBJECT_KEYS = (
+    select(
+        subject_keys.c.subject,
+        subject_keys.c["class"],
+        subject_keys.c.version,
+        subject_keys.c.epoch,
+        subject_keys.c.wrapped,
+    )
+    .where(among(subject_keys.c.subject, "subjects"))
+    .order_by(subject_keys.c.version)
+)
 ADD_SUBJECT_KEY = insert(subject_keys)
 
 
-def key_row(key: SubjectKey, wrapped: bytes) -> dict[str, object]:
+class Ring(NamedTuple):
+    """Where the key-encryption keys stand: the epoch that wraps now, the oldest whose key exists, and how often subject
+    keys were destroyed."""
+
+    epoch: int
+    oldest: int
+    opened_at: str
+    shreddings: int
+
+
+def read_ring(connection: Connection) -> Ring:
+    return Ring(*fetch(connection, _RING)[0])
+
+
+def key_row(key: SubjectKey, epoch: int, wrapped: bytes) -> dict[str, object]:
     return {
         "subject": key.subject,
         "class": key.retention.value,
         "version": key.version,
-        "epoch": EPOCH,
+        "epoch": epoch,
         "wrapped": wrapped,
     }
 
 
 class KeySet:
-    """The keys of subjects; one of a class that a subject has not yet is made when it is first asked for."""
+    """The keys of subjects; one of a class that a subject has not, or no longer, is made when it is first asked for."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
         self._wanted: set[str] = set()
         self._keys: dict[str, dict[RetentionClass, SubjectKey]] = {}
+        self._destroyed: dict[tuple[str, RetentionClass], int] = {}
         self._rows: list[dict[str, object]] = []
+        self.ring = Ring(0, 0, "", 0)
 
     def want(self, subject: str) -> None:
         self._wanted.add(subject)
 
     def load(self, connection: Connection) -> None:
         """Raises KeysUnavailable under another key-encryption key."""
+        if not self._wanted:
+            return
+        self.ring = read_ring(connection)
+        self._vault.see(self.ring.shreddings)
         missing = []
         for subject in self._wanted:
             cached = self._vault.cached(subject)
@@ -51,19 +78,29 @@ class KeySet:
             return
         for subject, retention, version, epoch, wrapped in fetch(connection, _SUBJECT_KEYS, subjects=listed(missing)):
             kind = RetentionClass(retention)
-            self._keys[subject][kind] = self._vault.unwrap(subject, kind, version, epoch, wrapped)
+            if wrapped:
+                self._keys[subject][kind] = self._vault.unwrap(subject, kind, version, epoch, wrapped)
+            else:
+                self._destroyed[subject, kind] = version
         for subject in missing:
             # Only a full set: what is not in the cache is taken for not existing.
             if len(self._keys[subject]) == len(RetentionClass):
-                self._vault.remember(subject, dict(self._keys[subject]))
+                self._vault.remember(subject, dict(self._keys[subject]), self.ring.shreddings)
 
     def get(self, subject: str, retention: RetentionClass) -> SubjectKey:
+        """Raises KeysUnavailable where a new one cannot be wrapped."""
         key = self._keys[subject].get(retention)
         if key is None:
-            key, wrapped = self._vault.new_key(subject, retention)
+            version, epoch = self._destroyed.get((subject, retention), 0) + 1, self.ring.epoch
+            key, wrapped = self._vault.new_key(subject, retention, version, epoch)
             self._keys[subject][retention] = key
-            self._rows.append(key_row(key, wrapped))
+            self._rows.append(key_row(key, epoch, wrapped))
         return key
+
+    def drop(self, subject: str, retention: RetentionClass) -> None:
+        """It is being destroyed in this transaction: whoever asks for it after this gets a new one."""
+        if subject in self._keys and (key := self._keys[subject].pop(retention, None)):
+            self._destroyed[subject, retention] = key.version
 
     def existing(self, subject: str, retention: RetentionClass) -> SubjectKey:
         """The key as it was loaded. Raises KeysUnavailable where there is none, or no longer."""

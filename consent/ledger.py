@@ -127,6 +127,10 @@ class Ledger:
     def sign(self, size: int, root: bytes, key: Ed25519PrivateKey | None = None) -> str:
         return sign_checkpoint(Checkpoint(self.origin, size, root), self.origin, key or self.key)
 
+    def named(self, origin: str) -> "Ledger":
+        """The same keys for the log of another origin."""
+        return Ledger(origin, self.key, self._other_keys)
+
     def create(self, connection: Connection) -> None:
         """Write the empty head where there is none yet."""
         if connection.execute(_HEAD).one_or_none() is None:

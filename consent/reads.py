@@ -20,10 +20,11 @@ from consent.policy import shown_state, standing
 from consent.profiles import Issued, profile_entry
 from consent.rows import CONSENT_ROWS, ConsentRow
 from consent.sealing import reason_of
+from consent.shredding import shred_state
 from consent.tables import consent_status, consents, log_entries, profiles, sealed, subject_keys
 from consent.vault import RetentionClass, Sealed, SubjectKey, Vault
 from schemas.consent import Consent, ConsentState, StatusChange
-from schemas.errors import InvalidRequest, KeysUnavailable
+from schemas.errors import InvalidRequest, KeysUnavailable, LogBroken
 
 PAGE = 4096
 
@@ -39,6 +40,9 @@ class StoredProfile:
     log_index: int
     issued_at: str
     jws: bytes = field(repr=False)
+    """Empty where the content was destroyed."""
+    shredded: str | None = None
+    """``shred_pending`` or ``shredded`` then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +108,13 @@ def _held(row: Sequence[Any], vault: Vault) -> ConsentRow:
 
 
 def consent(row: Sequence[Any] | None, vault: Vault, now: datetime) -> Consent | None:
-    """What a row of ``POINT`` holds. Raises KeysUnavailable."""
-    return None if row is None else _shown(_held(row, vault), now)
+    """What a row of ``POINT`` holds; None also where its document was destroyed. Raises KeysUnavailable."""
+    return None if row is None or not row[2] else _shown(_held(row, vault), now)
 
 
 def consent_standing(row: Sequence[Any] | None, vault: Vault, now: datetime) -> str | None:
     """The refusal code of what stops the consent in a row of ``POINT`` now, or None. Raises KeysUnavailable."""
-    if row is None:
+    if row is None or not row[2]:
         return "consent_missing"
     held = _held(row, vault)
     return standing(held.terms, held.state, now)
@@ -119,7 +123,8 @@ def consent_standing(row: Sequence[Any] | None, vault: Vault, now: datetime) -> 
 def consents_of(connection: Connection, lender: str | None, vault: Vault, now: datetime) -> list[Consent]:
     """All consents given to a lender (None: to any), oldest first. Raises KeysUnavailable."""
     query = CONSENT_ROWS if lender is None else CONSENT_ROWS.where(consents.c.grantee == lender)
-    rows = connection.execute(query.order_by(consents.c.registered_at, consents.c.id)).all()
+    found = connection.execute(query.order_by(consents.c.registered_at, consents.c.id))
+    rows = [row for row in found if row.document]
     keys = KeySet(vault)
     for row in rows:
         keys.want(row.subject)
@@ -157,12 +162,16 @@ def profile(connection: Connection, profile_id: str, vault: Vault) -> StoredProf
     row = connection.execute(_PROFILE, {"id": profile_id}).one_or_none()
     if row is None:
         return None
+    place = f"{profile_entry(row.id, row.revision)}/profile"
+    stored = connection.execute(_SEALED, {"id": place}).one_or_none()
+    if stored is None and (state := shred_state(connection, row.subject, RetentionClass.PAYLOAD)):
+        return StoredProfile(row.id, row.revision, row.lender, row.consent_id, row.log_index, row.issued_at, b"", state)
+    if stored is None:
+        raise LogBroken(at=place)
     keys = KeySet(vault)
     keys.want(row.subject)
     keys.load(connection)
-    place = f"{profile_entry(row.id, row.revision)}/profile"
-    stored = Sealed(*connection.execute(_SEALED, {"id": place}).one())
-    jws = keys.get(row.subject, RetentionClass.PAYLOAD).open("sealed", place, stored)
+    jws = keys.existing(row.subject, RetentionClass.PAYLOAD).open("sealed", place, Sealed(*stored))
     return StoredProfile(row.id, row.revision, row.lender, row.consent_id, row.log_index, row.issued_at, jws)
 
 

@@ -110,6 +110,8 @@ class ConsentSet:
     def open(self, connection: Connection, vault: Vault, keys: KeySet, now: datetime) -> None:
         """Open what was read. Raises KeysUnavailable."""
         for row in self._found:
+            if not row[2]:
+                continue  # Its document was destroyed at the end of its retention: there is nothing to decide on.
             held = ConsentRow.read(row, vault, partial(keys.existing, row[1], RetentionClass.EVIDENCE))
             if frequency := held.terms.grant.frequency:
                 held.recent = _recent(connection, held, now, frequency.days)
@@ -139,6 +141,8 @@ class ConsentSet:
                     .seal("consents", r.id, r.document)
                     .packed(),
                     "registered_at": r.registered_at,
+                    "valid_to": utc_text(r.terms.valid_to),
+                    "retention_days": r.terms.grant.retention_days,
                     "state": r.state.value,
                     "version": r.version,
                     "uses": r.uses,
@@ -271,6 +275,10 @@ class PermitSet:
 
     def get(self, permit_id: str) -> PermitRow | None:
         return self._rows.get(permit_id)
+
+    def held(self) -> list[PermitRow]:
+        """All that were read or opened in this transaction."""
+        return list(self._rows.values())
 
     def key(self, lender: str, key: str) -> KeyRow | None:
         return self._keys.get((lender, key))

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Connection,
+    Delete,
     Engine,
     Insert,
     Select,
@@ -55,12 +56,14 @@ CHECKPOINT_PAGES = 8192
 
 
 @lru_cache
-def _compiled(statement: Insert | Update | Select[Any]) -> tuple[str, tuple[str, ...]]:
+def _compiled(statement: Insert | Update | Delete | Select[Any]) -> tuple[str, tuple[str, ...]]:
     compiled = statement.compile(dialect=sqlite.dialect())
     return str(compiled), tuple(compiled.positiontup or ())
 
 
-def execute_many(connection: Connection, statement: Insert | Update, rows: Sequence[Mapping[str, Any]]) -> None:
+def execute_many(
+    connection: Connection, statement: Insert | Update | Delete, rows: Sequence[Mapping[str, Any]]
+) -> None:
     """Run an insert or update once per row, nothing for no rows. ``statement`` is one of a module's constants.
 
     Compiled once and handed to the driver as it is: Core's own work costs more per row than SQLite's.
@@ -219,6 +222,8 @@ class Database:
         connection = self._connect("rw")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        # What is deleted is overwritten: a raw page keeps nothing of a destroyed row.
+        connection.execute("PRAGMA secure_delete=ON")
         connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         return connection

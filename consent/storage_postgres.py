@@ -19,7 +19,7 @@ from operator import itemgetter
 from threading import Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Insert, Select, Update, event
+from sqlalchemy import Connection, Delete, Insert, Select, Update, event
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
@@ -67,12 +67,12 @@ class LoopThread(Executor):
 
 
 @lru_cache
-def _compiled(statement: Insert | Update | Select[Any]) -> tuple[str, tuple[str, ...]]:
+def _compiled(statement: Insert | Update | Delete | Select[Any]) -> tuple[str, tuple[str, ...]]:
     compiled = statement.compile(dialect=PGDialect_asyncpg())  # type: ignore[no-untyped-call]
     return str(compiled), tuple(compiled.positiontup or ())
 
 
-def execute_many(driver: Any, statement: Insert | Update, rows: Sequence[Mapping[str, Any]]) -> None:
+def execute_many(driver: Any, statement: Insert | Update | Delete, rows: Sequence[Mapping[str, Any]]) -> None:
     """As ``storage.execute_many``, on asyncpg's connection; ``rows`` is not empty."""
     sql, names = _compiled(statement)
     values = itemgetter(*names)

@@ -23,6 +23,8 @@ consents = Table(
     Column("subject", String(64), nullable=False, index=True),
     Column("document", LargeBinary, nullable=False),  # the grant as canonical JSON, sealed; never changed
     Column("registered_at", String(35), nullable=False),
+    Column("valid_to", String(35), nullable=False),  # from the document, for what falls due
+    Column("retention_days", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     Column("version", Integer, nullable=False),  # of the newest row in consent_status
     Column("uses", Integer, nullable=False),
@@ -102,7 +104,7 @@ sealed = Table(
     "sealed",
     metadata,
     Column("id", String(400), primary_key=True),  # entry id and payload name
-    Column("kind", String(32), nullable=False),  # profile, reply, items, sources, part
+    Column("kind", String(32), nullable=False),  # profile, reply, items, sources, part, hold
     Column("subject", String(64), nullable=False, index=True),
     Column("class", String(16), nullable=False),
     Column("key_version", Integer, nullable=False),
@@ -118,7 +120,28 @@ subject_keys = Table(
     Column("class", String(16), primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("epoch", Integer, nullable=False),  # of the key-encryption key
-    Column("wrapped", LargeBinary, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),  # empty: destroyed; then epoch is the last that could open it
+)
+
+keyring = Table(
+    "keyring",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", Integer, nullable=False),  # under which keys are wrapped now
+    Column("oldest", Integer, nullable=False),  # of the epochs whose key-encryption key still exists
+    Column("opened_at", String(35), nullable=False),  # of the epoch
+    Column("shreddings", Integer, nullable=False),  # how often keys were destroyed: what a process holds is stale then
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", String(200), primary_key=True),  # of the entry that placed it
+    Column("consent_id", ForeignKey("consents.id"), nullable=False, index=True),
+    Column("subject", String(64), nullable=False, index=True),
+    Column("placed_at", String(35), nullable=False),
+    Column("released_at", String(35)),
+    Column("log_index", Integer, nullable=False),
 )
 
 consent_requests = Table(

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from threading import Lock
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -29,9 +30,6 @@ from schemas.errors import ConfigurationError, KeysUnavailable
 
 KEY_SIZE = 32
 NONCE_SIZE = 12
-EPOCH = 1
-"""Of the key-encryption key; each wrapped key names its own."""
-
 _SUBJECT_DOMAIN = b"xinqiao/subject/v1\x00"
 _CONSENT_DOMAIN = b"xinqiao/consent/v1\x00"
 _PERSON_DOMAIN = b"xinqiao/person/v1\x00"
@@ -120,18 +118,28 @@ class SubjectKey:
 SubjectKeys = Mapping[RetentionClass, SubjectKey]
 
 
+class Keks(Protocol):
+    """Where the key-encryption keys are: consent.safe.Safe."""
+
+    def kek(self, epoch: int) -> bytes:
+        """32 bytes. Raises KeysUnavailable."""
+
+
 class Vault:
-    """Wraps and unwraps subject keys under the key-encryption key; holds those of ``CACHED`` subjects unwrapped."""
+    """Wraps and unwraps subject keys under the key-encryption key of an epoch; holds those of ``CACHED`` subjects
+    unwrapped, as long as nothing was shredded: ``see`` is told how often that has happened."""
 
     CACHED = 8192
     DOCUMENTS = 1024
     """Consent documents that are held open."""
 
-    def __init__(self, kek: bytes, pseudonym_key: bytes) -> None:
-        if len(kek) != KEY_SIZE or len(pseudonym_key) != KEY_SIZE:
-            raise ConfigurationError(what="vault keys", bytes=KEY_SIZE)
-        self._kek = AESGCM(kek)
+    def __init__(self, keks: Keks, pseudonym_key: bytes) -> None:
+        if len(pseudonym_key) != KEY_SIZE:
+            raise ConfigurationError(what="pseudonym key", bytes=KEY_SIZE)
+        self._keks = keks
+        self._opened: dict[int, AESGCM] = {}
         self._pseudonym_key = pseudonym_key
+        self._shreddings = 0
         self._unwrapped: OrderedDict[str, SubjectKeys] = OrderedDict()
         self._documents: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
         self._lock = Lock()
@@ -155,23 +163,52 @@ class Vault:
     def _keyed(self, domain: bytes, content: bytes) -> str:
         return hmac.digest(self._pseudonym_key, domain + content, "sha256").hex()
 
-    def new_key(self, subject: str, retention: RetentionClass) -> tuple[SubjectKey, bytes]:
-        """A fresh key and its wrapped form for subject_keys."""
-        secret, nonce = secrets.token_bytes(KEY_SIZE), secrets.token_bytes(NONCE_SIZE)
-        wrapped = nonce + self._kek.encrypt(nonce, secret, _wrap_bound(subject, retention, 1, EPOCH))
-        return SubjectKey.of(subject, retention, 1, secret), wrapped
+    def _kek(self, epoch: int) -> AESGCM:
+        if (opened := self._opened.get(epoch)) is None:
+            # Two threads may both read it: the same key.
+            opened = self._opened[epoch] = AESGCM(self._keks.kek(epoch))
+        return opened
 
-    def unwrap(self, subject: str, retention: RetentionClass, version: int, epoch: int, wrapped: bytes) -> SubjectKey:
+    def wrap(self, subject: str, retention: RetentionClass, version: int, epoch: int, secret: bytes) -> bytes:
+        """The wrapped form for subject_keys. Raises KeysUnavailable where the epoch's key is not at hand."""
+        nonce = secrets.token_bytes(NONCE_SIZE)
+        return nonce + self._kek(epoch).encrypt(nonce, secret, _wrap_bound(subject, retention, version, epoch))
+
+    def new_key(self, subject: str, retention: RetentionClass, version: int, epoch: int) -> tuple[SubjectKey, bytes]:
+        """A fresh key and its wrapped form. Raises KeysUnavailable."""
+        secret = secrets.token_bytes(KEY_SIZE)
+        wrapped = self.wrap(subject, retention, version, epoch, secret)
+        return SubjectKey.of(subject, retention, version, secret), wrapped
+
+    def secret(self, subject: str, retention: RetentionClass, version: int, epoch: int, wrapped: bytes) -> bytes:
         """Raises KeysUnavailable under another key-encryption key or for a changed row."""
         bound = _wrap_bound(subject, retention, version, epoch)
         try:
-            secret = self._kek.decrypt(wrapped[:NONCE_SIZE], wrapped[NONCE_SIZE:], bound)
+            return self._kek(epoch).decrypt(wrapped[:NONCE_SIZE], wrapped[NONCE_SIZE:], bound)
         except (InvalidTag, ValueError):
             raise KeysUnavailable(what="subject key") from None
-        return SubjectKey.of(subject, retention, version, secret)
 
-    def remember(self, subject: str, keys: SubjectKeys) -> None:
+    def unwrap(self, subject: str, retention: RetentionClass, version: int, epoch: int, wrapped: bytes) -> SubjectKey:
+        """Raises KeysUnavailable under another key-encryption key or for a changed row."""
+        return SubjectKey.of(subject, retention, version, self.secret(subject, retention, version, epoch, wrapped))
+
+    def see(self, shreddings: int) -> None:
+        """``shreddings`` is what the transaction found: where it is more than was known, everything held is dropped."""
         with self._lock:
+            if shreddings > self._shreddings:
+                self._shreddings = shreddings
+                self._unwrapped.clear()
+                self._documents.clear()
+
+    def forget_epochs(self, below: int) -> None:
+        for epoch in [e for e in self._opened if e < below]:
+            del self._opened[epoch]
+
+    def remember(self, subject: str, keys: SubjectKeys, shreddings: int) -> None:
+        """Not what a read found before the newest shredding."""
+        with self._lock:
+            if shreddings != self._shreddings:
+                return
             self._unwrapped[subject] = keys
             if len(self._unwrapped) > self.CACHED:
                 self._unwrapped.popitem(last=False)

@@ -1,6 +1,7 @@
 """The gateway's own keys, one file each in one folder, readable by the owner only.
 
-``kek`` wraps the vault's data keys, ``pseudonym`` makes subject pseudonyms, ``log.pem`` signs checkpoints,
+``kek.N`` wraps the data keys of the vault (consent.safe keeps them, and what else lies outside the database),
+``pseudonym`` makes subject pseudonyms, ``log.pem`` signs checkpoints,
 ``profile.pem`` profiles and ``token.pem`` access tokens (all three Ed25519). In development missing keys are made;
 in production a missing key is an error, so that a forgotten mount cannot start a second log.
 """
@@ -19,18 +20,20 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from schemas.errors import ConfigurationError
+from consent.safe import Safe
+from schemas.errors import ConfigurationError, KeysUnavailable
 
 NEXT_LOG_KEY = "log.next.pem"
 """The key that the log changes to, from the moment it was made until it lies in the place of ``log.pem``."""
 
-_SYMMETRIC = ("kek", "pseudonym")
+_PSEUDONYM = "pseudonym"
+_OLD_KEK = "kek"
+"""The one key-encryption key of a folder from before there were epochs; it becomes that of the first."""
 _SIGNING = ("log", "profile", "token")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Keys:
-    kek: bytes
     pseudonym: bytes
     log: Ed25519PrivateKey
     profile: Ed25519PrivateKey
@@ -55,26 +58,38 @@ def create_keys(folder: Path) -> list[str]:
     made = []
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in _SYMMETRIC:
-            if not (folder / name).exists():
-                write_private(folder / name, secrets.token_hex(32).encode() + b"\n")
-                made.append(name)
+        _adopt(folder)
+        if not Safe(folder).epochs():
+            Safe(folder).add_epoch(1)
+            made.append("kek.1")
+        if not (folder / _PSEUDONYM).exists():
+            write_private(folder / _PSEUDONYM, secrets.token_hex(32).encode() + b"\n")
+            made.append(_PSEUDONYM)
         for name in _SIGNING:
             if not (folder / f"{name}.pem").exists():
                 write_private(folder / f"{name}.pem", new_signing_key_pem())
                 made.append(f"{name}.pem")
-    except OSError:
+    except (OSError, KeysUnavailable):
         raise ConfigurationError(at="keys", mend="the folder cannot be written") from None
     return made
+
+
+def _adopt(folder: Path) -> None:
+    if (folder / _OLD_KEK).exists() and not Safe(folder).epochs():
+        (folder / _OLD_KEK).rename(folder / "kek.1")
 
 
 def load_keys(folder: Path, *, create: bool) -> Keys:
     """Read the keys; ``create`` makes missing ones first. ConfigurationError names the file, never its content."""
     if create:
         create_keys(folder)
-    kek, pseudonym = (_symmetric(folder / name) for name in _SYMMETRIC)
+    with suppress(OSError):
+        _adopt(folder)
+    for epoch in Safe(folder).epochs() or [1]:
+        _symmetric(folder / f"kek.{epoch}")
+    pseudonym = _symmetric(folder / _PSEUDONYM)
     log, profile, token = (signing_key(folder / f"{name}.pem") for name in _SIGNING)
-    return Keys(kek, pseudonym, log, profile, token)
+    return Keys(pseudonym, log, profile, token)
 
 
 def log_keys(folder: Path) -> list[Ed25519PrivateKey]:

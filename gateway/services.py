@@ -13,6 +13,7 @@ from connectors.base import Connector
 from connectors.registry import load_connectors
 from connectors.transport import AioTransport
 from consent.evidence import Evidence, open_evidence
+from consent.safe import Safe
 from gateway import migrations
 from gateway.credentials import resolve
 from gateway.keys import Keys, load_keys, log_keys
@@ -66,9 +67,12 @@ def database_place(settings: Settings) -> Path | str:
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, *, now: Now = utc_now, metrics: Metrics | None = None
+    settings: Settings, *, now: Now = utc_now, metrics: Metrics | None = None, resume: bool = False
 ) -> AsyncIterator[Services]:
-    """Keys, evidence and connectors of one gateway. Raises ConfigurationError, ManifestError or LogBroken."""
+    """Keys, evidence and connectors of one gateway; ``resume`` is for `xinqiao log resume`.
+
+    Raises ConfigurationError, ManifestError, KeysUnavailable, LogBehind or LogBroken.
+    """
     try:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError:
@@ -84,7 +88,7 @@ async def open_services(
         )
         async with open_evidence(
             database_place(settings),
-            kek=keys.kek,
+            safe=Safe(settings.key_folder),
             pseudonym_key=keys.pseudonym,
             log_key=keys.log,
             other_log_keys=partial(log_keys, settings.key_folder),
@@ -94,6 +98,8 @@ async def open_services(
             clock=None if now is utc_now else now,
             # A file is brought up to date by whoever opens it; a database that others may be using is not.
             tables=migrations.upgrade if settings.database is None else migrations.check,
+            rules=settings.retention.rules(),
+            resume=resume,
         ) as evidence:
             yield Services(
                 settings,

@@ -20,6 +20,8 @@ from pydantic_settings import (
 
 from consent.consents import ENTERPRISE
 from consent.log.note import COSIGNATURE, NoteError, Vkey
+from consent.retention import EVIDENCE_DAYS, Rule, Rules
+from consent.shredding import Reason
 from schemas.base import Name, ShortText, first_flaw
 from schemas.errors import ConfigurationError
 
@@ -87,6 +89,42 @@ class Witness(_Part):
         except NoteError:
             pass
         raise ValueError("the verifier key of a witness")
+
+
+class RetentionRule(_Part):
+    """``reason`` is one of PIPL 47; ``basis`` is the legal basis by name, and stands in the log as it is."""
+
+    days: Annotated[int, Field(ge=0, le=36500)]
+    reason: Reason
+    basis: Annotated[str, Field(min_length=1, max_length=200)]
+
+    def rule(self) -> Rule:
+        return Rule(self.days, self.reason, self.basis)
+
+
+def _default(rule: Rule) -> RetentionRule:
+    return RetentionRule(days=rule.days, reason=rule.reason, basis=rule.basis)
+
+
+class Retention(_Part):
+    """What is kept how long after the end of a consent, by class (docs/retention.md)."""
+
+    payload: RetentionRule = _default(Rules().payload)
+    """Profiles and records; a consent that agreed to fewer days has its own."""
+    withdrawn: RetentionRule = _default(Rules().withdrawn)
+    """Profiles and records after a withdrawal."""
+    evidence: RetentionRule = _default(Rules().evidence)
+    """The proof of consent; three years at least."""
+
+    @field_validator("evidence")
+    @classmethod
+    def _three_years(cls, value: RetentionRule) -> RetentionRule:
+        if value.days < EVIDENCE_DAYS:
+            raise ValueError(f"at least {EVIDENCE_DAYS} days")
+        return value
+
+    def rules(self) -> Rules:
+        return Rules(self.payload.rule(), self.withdrawn.rule(), self.evidence.rule())
 
 
 class Anomalies(_Part):
@@ -157,6 +195,7 @@ class Settings(BaseSettings):
     witnesses: dict[Name, Witness] = Field(default_factory=dict)
     """Whom every new head of the evidence log is offered to."""
     limits: Limits = Limits()
+    retention: Retention = Retention()
     anomalies: Anomalies = Anomalies()
 
     @classmethod

@@ -134,6 +134,19 @@ class LogBroken(FixError):
     code = "log_broken"
 
 
+class LogBehind(FixError):
+    """The database is older than a head that this gateway signed: it was put back from a backup, or is gone. To sign on
+    would make a second history of one log."""
+
+    code = "log_behind"
+
+
+class UnderHold(FixError):
+    """A legal hold stands on a consent of this enterprise; nothing of it is destroyed."""
+
+    code = "under_hold"
+
+
 # --- Consent: get (another) consent --------------------------------------------------------------------
 
 

@@ -207,6 +207,44 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                 {"first": "first index", "last": "last index"},
             ),
             EventType(
+                "hold.placed",
+                "冻结销毁",
+                "A legal hold was placed on a consent: nothing of its enterprise is destroyed",
+                {"commitment": "commitment to the reason, keyed under the consent-evidence class"},
+            ),
+            EventType(
+                "hold.released", "解除冻结", "A legal hold was released", {"hold": "id of the entry that placed it"}
+            ),
+            EventType(
+                "subject.shredded",
+                "销毁数据",
+                "The key of a subject and what was sealed under it were destroyed; gone for good when its epoch ends",
+                {
+                    "class": "retention class: payload, evidence",
+                    "version": "of the key",
+                    "reason": "purpose_met, retention_ended, withdrawn, unlawful or requested (PIPL 47)",
+                    "basis": "the legal basis, by name",
+                },
+            ),
+            EventType(
+                "keys.begun",
+                "启用新密钥期",
+                "Subject keys are wrapped under a new key-encryption key from here on",
+                {"epoch": "its number"},
+            ),
+            EventType(
+                "keys.ended",
+                "销毁旧密钥期",
+                "The key-encryption keys of earlier epochs were destroyed: what was shredded under them is gone",
+                {"first": "first epoch", "last": "last epoch"},
+            ),
+            EventType(
+                "log.resumed",
+                "续接日志",
+                "The log goes on under another origin, from a database older than what was signed, or from none",
+                {"checkpoint": "the last head known of the log before, as a signed note"},
+            ),
+            EventType(
                 "log.searched",
                 "检索日志",
                 "Entries of this log were looked for, and what was found was read, masked",

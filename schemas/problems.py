@@ -174,6 +174,20 @@ PROBLEMS: dict[str, Problem] = {
         "Stop, keep the data as it is, and run the stand-alone verifier.",
         "请停止服务、保全现有数据，并运行独立校验程序。",
     ),
+    "log_behind": Problem(
+        500,
+        "The database is older than what this gateway has signed",
+        "数据库早于本网关已签发的日志",
+        "Put the newest database back; where it is lost, set another `origin` and run `xinqiao log resume`.",
+        "请恢复最新的数据库；如已丢失，请另设 `origin` 后运行 `xinqiao log resume`。",
+    ),
+    "under_hold": Problem(
+        409,
+        "A legal hold stands; nothing is destroyed",
+        "已依法冻结，不得销毁",
+        "Release the hold first (`xinqiao consent release`), or wait until it is released.",
+        "请先解除冻结（`xinqiao consent release`），或待其解除。",
+    ),
     "consent_missing": Problem(
         404, "There is no such consent", "不存在该授权", "Check the consent's id. " + _ASK_CONSENT, _ASK_CONSENT_ZH
     ),

@@ -1,11 +1,15 @@
 """A small world for the consent tests: invented firms, one lender, an evidence store in a temporary folder."""
 
+import atexit
 import hashlib
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,6 +18,7 @@ from consent.consents import document_of
 from consent.evidence import Evidence, open_evidence
 from consent.permits import OpenPermit
 from consent.policy import PermitItem
+from consent.safe import Safe
 from consent.texts import RegisterText
 from schemas.consent import ConsentDocument, ConsentGrant
 from schemas.identifiers import uscc_check
@@ -121,8 +126,38 @@ def ask(permit_id: str, consent_id: str, n: int = 0, **changes: Any) -> OpenPerm
     return OpenPermit(**{**values, **changes})
 
 
+class Keks:
+    """Key-encryption keys of the epochs from 1 on, without a folder."""
+
+    def __init__(self, *keks: bytes) -> None:
+        self.keks = keks
+
+    def kek(self, epoch: int) -> bytes:
+        return self.keks[epoch - 1]
+
+
+@cache
+def _folder(place: str) -> Path:
+    """Beside a database that is no file: of this process."""
+    folder = mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def safe_of(place: Path | str, kek: bytes = KEK) -> Safe:
+    """What lies outside this database; made with this first key-encryption key where it is not there yet."""
+    folder = _folder(place) if isinstance(place, str) else place.with_suffix(".safe")
+    folder.mkdir(exist_ok=True, parents=True)
+    safe = Safe(folder)
+    if not safe.epochs():
+        (folder / "kek.1").write_text(kek.hex())
+    return safe
+
+
 @asynccontextmanager
 async def world(place: Path | str, clock: Clock | None = None, **changes: Any) -> AsyncIterator[Evidence]:
-    keys: dict[str, Any] = {"kek": KEK, "pseudonym_key": PSEUDONYM_KEY, "log_key": LOG_KEY, "origin": ORIGIN}
+    changes.setdefault("safe", None)
+    changes["safe"] = changes["safe"] or safe_of(place)
+    keys: dict[str, Any] = {"pseudonym_key": PSEUDONYM_KEY, "log_key": LOG_KEY, "origin": ORIGIN}
     async with open_evidence(place, clock=clock or Clock(), **{**keys, **changes}) as evidence:
         yield evidence

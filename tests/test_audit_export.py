@@ -24,6 +24,7 @@ from gateway.audit.export import PROOF, archive, check, sheet
 from gateway.audit.masks import masked
 from gateway.audit.tables import COLUMNS, Form, guarded, written
 from schemas.errors import ConfigurationError, LogBroken
+from tests.consent_world import safe_of
 
 FORMS: tuple[Form, ...] = ("csv", "jsonl", "xlsx")
 ENTRY = {"event": "profile.read", "time": "2026-11-24T06:00:00.000+00:00", "actor": "bank-a", "consent": None}
@@ -34,7 +35,7 @@ FORMULA = "=cmd|' /C calc'!A0"
 async def evidence(tmp_path: Path) -> AsyncIterator[Evidence]:
     async with open_evidence(
         tmp_path / "evidence.sqlite",
-        kek=bytes(32),
+        safe=safe_of(tmp_path / "evidence.sqlite"),
         pseudonym_key=bytes(32),
         log_key=Ed25519PrivateKey.generate(),
         origin="test.invalid/log",

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from consent.evidence import Evidence, open_evidence
 from gateway.audit.refusals import UNKNOWN, Refusals
 from schemas.errors import TooManyRequests
+from tests.consent_world import safe_of
 from tests.gateway_world import gateway_world
 
 
@@ -26,7 +27,7 @@ class Clock:
 async def evidence(tmp_path: Path) -> AsyncIterator[Evidence]:
     async with open_evidence(
         tmp_path / "evidence.sqlite",
-        kek=bytes(32),
+        safe=safe_of(tmp_path / "evidence.sqlite"),
         pseudonym_key=bytes(32),
         log_key=Ed25519PrivateKey.generate(),
         origin="test.invalid/log",

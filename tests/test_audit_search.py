@@ -23,6 +23,7 @@ from consent.unmask import UnmaskEntry
 from consent.vault import Vault
 from schemas.base import utc_text
 from schemas.errors import KeysUnavailable
+from tests.consent_world import safe_of
 
 VAULT = Vault(bytes(32), bytes(32))
 START = datetime(2026, 11, 24, 6, tzinfo=UTC)
@@ -32,7 +33,7 @@ START = datetime(2026, 11, 24, 6, tzinfo=UTC)
 async def evidence(tmp_path: Path) -> AsyncIterator[Evidence]:
     async with open_evidence(
         tmp_path / "evidence.sqlite",
-        kek=bytes(32),
+        safe=safe_of(tmp_path / "evidence.sqlite"),
         pseudonym_key=bytes(32),
         log_key=Ed25519PrivateKey.generate(),
         origin="test.invalid/log",

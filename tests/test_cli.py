@@ -651,7 +651,7 @@ def test_the_data_folder_may_be_named_before_or_behind_the_command_or_by_the_env
     a, b, c = tmp_path / "a", tmp_path / "b", tmp_path / "c"
     for arguments in (["--data", a, "keys", "new"], ["keys", "new", "--data", b], ["keys", f"--data={c}", "new"]):
         assert xinqiao(*arguments).status == 0
-    assert all((folder / "keys" / "kek").is_file() for folder in (a, b, c))
+    assert all((folder / "keys" / "kek.1").is_file() for folder in (a, b, c))
     monkeypatch.setenv("XINQIAO_DATA", str(tmp_path / "d"))
     assert xinqiao("keys", "new", "--json").json["folder"] == str(tmp_path / "d" / "keys")
     assert xinqiao("keys", "new", "--data").status == 2

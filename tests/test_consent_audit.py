@@ -86,10 +86,12 @@ TAMPERED = [
     ("UPDATE consents SET grantee = 'bank-b' WHERE id = 'c0'", ("consents", "c0", "grantee")),
     ("UPDATE consents SET document = x'7b7d' WHERE id = 'c0'", ("consents", "c0", "document")),
     ("UPDATE consents SET subject = 'other' WHERE id = 'c1'", ("consents", "c1", "document")),
+    ("UPDATE consents SET valid_to = '2020' WHERE id = 'c1'", ("consents", "c1", "valid_to")),
+    ("UPDATE consents SET retention_days = 1 WHERE id = 'c1'", ("consents", "c1", "retention_days")),
     ("DELETE FROM consents WHERE id = 'c1'", ("consents", "c1", "missing")),
     (
-        "INSERT INTO consents SELECT 'c9', grantee, subject, document, registered_at, 'active', 1, 0 FROM consents "
-        "WHERE id = 'c1'",
+        "INSERT INTO consents SELECT 'c9', grantee, subject, document, registered_at, valid_to, retention_days, "
+        "'active', 1, 0 FROM consents WHERE id = 'c1'",
         ("consents", "c9", "not in the log"),
     ),
     ("DELETE FROM consent_status WHERE version = 4", ("consent_status", "c0.4", "missing")),

@@ -32,7 +32,7 @@ from schemas.errors import (
     Overloaded,
     StorageUnavailable,
 )
-from tests.consent_world import KEK, LENDER, LOG_KEY, ORIGIN, PSEUDONYM_KEY, Clock, ask, grant, world
+from tests.consent_world import LENDER, LOG_KEY, ORIGIN, PSEUDONYM_KEY, Clock, ask, grant, safe_of, world
 
 ROOT = Path(__file__).parent.parent
 
@@ -61,7 +61,7 @@ async def test_what_was_written_is_there_after_closing_and_opening_again(tmp_pat
 
 async def test_without_a_clock_of_the_tests_it_is_now_in_utc(tmp_path: Path) -> None:
     async with open_evidence(
-        tmp_path / "e.db", kek=KEK, pseudonym_key=PSEUDONYM_KEY, log_key=LOG_KEY, origin=ORIGIN
+        tmp_path / "e.db", safe=safe_of(tmp_path / "e.db"), pseudonym_key=PSEUDONYM_KEY, log_key=LOG_KEY, origin=ORIGIN
     ) as evidence:
         before = datetime.now(UTC)
         made = await evidence.submit(GrantConsent(grant(), LENDER))
@@ -86,11 +86,11 @@ async def test_more_orphans_than_one_sweep_takes_are_all_swept(
         assert events.count("permit.closed") == 5
 
 
-async def test_a_wrong_key_encryption_key_does_not_open_the_evidence(place: Path | str) -> None:
+async def test_a_wrong_key_encryption_key_does_not_open_the_evidence(place: Path | str, tmp_path: Path) -> None:
     async with world(place) as evidence:
         await evidence.submit(GrantConsent(grant(), LENDER))
     with pytest.raises(KeysUnavailable):
-        async with world(place, kek=bytes(32)):
+        async with world(place, safe=safe_of(tmp_path / "other", bytes(32))):
             pass
 
 
@@ -125,7 +125,7 @@ async def test_a_place_that_cannot_hold_a_file_is_storage_unavailable(tmp_path: 
     (tmp_path / "text.db").write_text("not a database " * 100)
     for path in (tmp_path / "file" / "e.db", tmp_path / "folder.db", tmp_path / "text.db"):
         with pytest.raises(StorageUnavailable):
-            async with world(path):
+            async with world(path, safe=safe_of(tmp_path / "safe")):
                 pass
 
 

@@ -20,14 +20,14 @@ from structlog.testing import capture_logs
 from consent import journal as journal_module
 from consent import storage as storage_module
 from consent.batch import After, Batch, Command
-from consent.evidence import _prepare
 from consent.journal import Journal
 from consent.ledger import Head, Ledger, root_at
 from consent.log.merkle import Growth
+from consent.opening import prepare
 from consent.storage import Database, Store, open_store
 from consent.vault import Vault
 from schemas.errors import LogBroken, Overloaded, ShuttingDown, StorageUnavailable
-from tests.consent_world import KEK, LENDER, LOG_KEY, ORIGIN, PSEUDONYM_KEY, Clock
+from tests.consent_world import KEK, LENDER, LOG_KEY, NOW, ORIGIN, PSEUDONYM_KEY, Clock, Keks, safe_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +65,16 @@ class Size(Command[int]):
 
 def parts(place: Path | str) -> tuple[Store, Ledger]:
     database, ledger = open_store(place), Ledger(ORIGIN, LOG_KEY)
-    database.writing.submit(partial(_prepare, database, ledger, Vault(KEK, PSEUDONYM_KEY))).result()
+    database.writing.submit(
+        partial(prepare, database, ledger, Vault(Keks(KEK), PSEUDONYM_KEY), safe_of(place), NOW)
+    ).result()
     return database, ledger
 
 
 @asynccontextmanager
 async def opened(place: Path | str) -> AsyncIterator[tuple[Journal, Any]]:
     database, ledger = parts(place)
-    new_batch = partial(Batch, vault=Vault(KEK, PSEUDONYM_KEY), permit_validity=timedelta(minutes=15))
+    new_batch = partial(Batch, vault=Vault(Keks(KEK), PSEUDONYM_KEY), permit_validity=timedelta(minutes=15))
     journal = Journal(database, ledger, new_batch, Clock())
     try:
         await journal.open()
@@ -360,7 +362,7 @@ async def test_a_log_found_broken_inside_a_batch_stops_the_writer(tmp_path: Path
 async def test_a_journal_does_not_open_on_a_broken_or_missing_log(tmp_path: Path) -> None:
     path = tmp_path / "j.db"
     database, ledger = parts(path)
-    new_batch = partial(Batch, vault=Vault(KEK, PSEUDONYM_KEY), permit_validity=timedelta(minutes=15))
+    new_batch = partial(Batch, vault=Vault(Keks(KEK), PSEUDONYM_KEY), permit_validity=timedelta(minutes=15))
     with sqlite3.connect(path) as other:
         other.execute("UPDATE log_head SET size = 5")
     other.close()
@@ -376,7 +378,7 @@ async def test_a_defect_at_reopening_is_not_taken_for_a_storage_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database, ledger = parts(tmp_path / "j.db")
-    new_batch = partial(Batch, vault=Vault(KEK, PSEUDONYM_KEY), permit_validity=timedelta(minutes=15))
+    new_batch = partial(Batch, vault=Vault(Keks(KEK), PSEUDONYM_KEY), permit_validity=timedelta(minutes=15))
     monkeypatch.setattr(Ledger, "check", lambda *_: 1 / 0)
     journal = Journal(database, ledger, new_batch, Clock())
     with pytest.raises(ZeroDivisionError):

@@ -8,7 +8,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
-from consent.evidence import _prepare
 from consent.ledger import Head, Ledger, hash_at, nodes, read_head, root_at
 from consent.log.merkle import (
     CompactRange,
@@ -20,17 +19,18 @@ from consent.log.merkle import (
     verify_inclusion,
 )
 from consent.log.note import open_checkpoint
+from consent.opening import prepare
 from consent.storage import Database
 from consent.vault import Vault
 from schemas.errors import LogBroken
-from tests.consent_world import KEK, LOG_KEY, ORIGIN, PSEUDONYM_KEY
+from tests.consent_world import KEK, LOG_KEY, NOW, ORIGIN, PSEUDONYM_KEY, Keks, safe_of
 
 
 class Book:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.database, self.ledger = Database(path), Ledger(ORIGIN, LOG_KEY)
-        _prepare(self.database, self.ledger, Vault(KEK, PSEUDONYM_KEY))
+        prepare(self.database, self.ledger, Vault(Keks(KEK), PSEUDONYM_KEY), safe_of(path), NOW)
         self.leaves: list[bytes] = []
 
     def append(self, count: int, ledger: Ledger | None = None) -> Head:

@@ -21,9 +21,9 @@ from consent.logkeys import RotateLogKey, succession
 from consent.profiles import RecordEvent
 from consent.storage import Database
 from consent.tables import log_entries
-from schemas.errors import InvalidRequest, LogBroken, StorageUnavailable
+from schemas.errors import InvalidRequest, LogBehind, LogBroken, StorageUnavailable
 from schemas.events import EVENTS
-from tests.consent_world import LENDER, LOG_KEY, ORIGIN, world
+from tests.consent_world import LENDER, LOG_KEY, ORIGIN, safe_of, world
 from tests.test_log_tampering import put, snapshot
 
 NEW_KEY = Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
@@ -145,6 +145,10 @@ async def test_a_state_from_before_the_rotation_put_back_is_not_signed_on(tmp_pa
     async with world(path) as evidence:
         await evidence.submit(rotate())
     put(tmp_path / "old.db", path)
+    with pytest.raises(LogBehind):
+        async with world(path, log_key=NEW_KEY):
+            pass
+    (safe_of(path).folder / "anchor" / "checkpoint").unlink()
     with pytest.raises(LogBroken):
         async with world(path, log_key=NEW_KEY):
             pass

@@ -11,9 +11,9 @@ from consent.consents import GrantConsent
 from consent.policy import PermitItem
 from consent.vault import Vault
 from schemas.errors import ConsentConflict, ConsentOutOfScope
-from tests.consent_world import ITEMS, KEK, LENDER, PSEUDONYM_KEY, ask, grant, person, uscc, world
+from tests.consent_world import ITEMS, KEK, LENDER, PSEUDONYM_KEY, Keks, ask, grant, person, uscc, world
 
-WHO = Vault(KEK, PSEUDONYM_KEY).person(uscc(), "actual_controller", "person-0")
+WHO = Vault(Keks(KEK), PSEUDONYM_KEY).person(uscc(), "actual_controller", "person-0")
 COURT = PermitItem("sh-court", "judicial", frozenset({"kind", "case_number"}), WHO)
 NAMED = (("actual_controller", "person-0"),)
 
@@ -42,7 +42,7 @@ async def test_a_persons_part_has_an_entry_of_its_own_and_its_own_key(tmp_path: 
 
 
 def raw_files(folder: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in folder.iterdir())
+    return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
 
 
 async def test_a_persons_reference_and_document_stand_nowhere_in_clear(tmp_path: Path) -> None:
@@ -86,4 +86,6 @@ async def test_a_person_of_another_enterprise_or_role_has_no_part_here(tmp_path:
             with pytest.raises(ConsentOutOfScope) as caught:
                 await evidence.submit(ask(f"p{n}", made.id, items=(COURT, *ITEMS), persons=((role, ref),)))
             assert caught.value.details == {"at": "subject.persons"}
-        assert made.persons[0].subject != Vault(KEK, PSEUDONYM_KEY).person(uscc(1), "actual_controller", "person-0")
+        assert made.persons[0].subject != Vault(Keks(KEK), PSEUDONYM_KEY).person(
+            uscc(1), "actual_controller", "person-0"
+        )

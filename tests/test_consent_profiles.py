@@ -47,7 +47,7 @@ def issue(profile_id: str = "profile-1", revision: int = 1, **changes: Any) -> I
 
 
 def everything(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in folder.iterdir())
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 async def test_an_issued_profile_is_provable_under_the_signed_checkpoint(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ async def test_neither_file_nor_log_names_the_enterprise_before_it_agreed(
     evidence: Evidence, clock: Clock, tmp_path: Path
 ) -> None:
     await opened(evidence, clock)
-    raw = await asyncio.to_thread(lambda: b"".join(p.read_bytes() for p in tmp_path.iterdir()))
+    raw = await asyncio.to_thread(lambda: b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()))
     assert uscc().encode() not in raw
     assert "示例".encode() not in raw
     assert (await events(evidence))[0]["event"] == "request.opened"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from consent.vault import RetentionClass, SubjectKey, Vault, hkdf
 from schemas.errors import ConfigurationError, KeysUnavailable
-from tests.consent_world import KEK, PSEUDONYM_KEY, uscc
+from tests.consent_world import KEK, PSEUDONYM_KEY, Keks, uscc
 
 PAYLOAD = RetentionClass.PAYLOAD
 
@@ -80,12 +80,12 @@ def test_the_payload_and_the_secrets_are_in_no_repr() -> None:
 
 
 def test_a_wrapped_key_opens_only_under_its_own_key_and_place() -> None:
-    vault = Vault(KEK, PSEUDONYM_KEY)
-    made, wrapped = vault.new_key("s", PAYLOAD)
+    vault = Vault(Keks(KEK, bytes(range(1, 33))), PSEUDONYM_KEY)
+    made, wrapped = vault.new_key("s", PAYLOAD, 1, 1)
     digest = hashlib.sha256(b"p").digest()
     assert vault.unwrap("s", PAYLOAD, 1, 1, wrapped).commitment("e", "n", digest) == made.commitment("e", "n", digest)
     with pytest.raises(KeysUnavailable):
-        Vault(bytes(32), PSEUDONYM_KEY).unwrap("s", PAYLOAD, 1, 1, wrapped)
+        Vault(Keks(bytes(32)), PSEUDONYM_KEY).unwrap("s", PAYLOAD, 1, 1, wrapped)
     for subject, retention, version, epoch, data in (
         ("t", PAYLOAD, 1, 1, wrapped),
         ("s", RetentionClass.EVIDENCE, 1, 1, wrapped),
@@ -98,25 +98,74 @@ def test_a_wrapped_key_opens_only_under_its_own_key_and_place() -> None:
             vault.unwrap(subject, retention, version, epoch, data)
 
 
-def test_the_vault_takes_only_keys_of_32_bytes() -> None:
-    for kek, pseudonym in ((b"short", PSEUDONYM_KEY), (KEK, b"short")):
-        with pytest.raises(ConfigurationError):
-            Vault(kek, pseudonym)
+def test_a_key_that_was_wrapped_anew_opens_under_the_new_epoch_and_is_the_same_key() -> None:
+    vault = Vault(Keks(KEK, bytes(range(1, 33))), PSEUDONYM_KEY)
+    made, wrapped = vault.new_key("s", PAYLOAD, 1, 1)
+    anew = vault.wrap("s", PAYLOAD, 1, 2, vault.secret("s", PAYLOAD, 1, 1, wrapped))
+    sealed = made.seal("sealed", "row", b"payload")
+    assert vault.unwrap("s", PAYLOAD, 1, 2, anew).open("sealed", "row", sealed) == b"payload"
+    vault.forget_epochs(2)
+    assert vault.unwrap("s", PAYLOAD, 1, 2, anew).open("sealed", "row", sealed) == b"payload"
+
+
+def test_the_vault_takes_only_a_pseudonym_key_of_32_bytes() -> None:
+    with pytest.raises(ConfigurationError):
+        Vault(Keks(KEK), b"short")
 
 
 def test_a_pseudonym_depends_on_the_code_and_on_the_key() -> None:
-    vault = Vault(KEK, PSEUDONYM_KEY)
-    assert vault.pseudonym(uscc(1)) == Vault(bytes(32), PSEUDONYM_KEY).pseudonym(uscc(1))
+    vault = Vault(Keks(KEK), PSEUDONYM_KEY)
+    assert vault.pseudonym(uscc(1)) == Vault(Keks(bytes(32)), PSEUDONYM_KEY).pseudonym(uscc(1))
     assert vault.pseudonym(uscc(1)) != vault.pseudonym(uscc(2))
-    assert vault.pseudonym(uscc(1)) != Vault(KEK, KEK).pseudonym(uscc(1))
+    assert vault.pseudonym(uscc(1)) != Vault(Keks(KEK), KEK).pseudonym(uscc(1))
     assert uscc(1) not in vault.pseudonym(uscc(1))
 
 
 def test_no_more_unwrapped_keys_are_held_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Vault, "CACHED", 2)
-    vault = Vault(KEK, PSEUDONYM_KEY)
+    vault = Vault(Keks(KEK), PSEUDONYM_KEY)
     for subject in "abc":
-        vault.remember(subject, {PAYLOAD: key(subject)})
+        vault.remember(subject, {PAYLOAD: key(subject)}, 0)
     assert vault.cached("a") is None
     assert vault.cached("b") is not None
     assert vault.cached("c") is not None
+
+
+def test_what_is_held_is_dropped_when_something_was_shredded_and_an_older_reading_brings_nothing_back() -> None:
+    vault = Vault(Keks(KEK), PSEUDONYM_KEY)
+    vault.remember("a", {PAYLOAD: key("a")}, 0)
+    vault.see(1)
+    assert vault.cached("a") is None
+    vault.remember("a", {PAYLOAD: key("a")}, 0)
+    assert vault.cached("a") is None
+    vault.see(0)
+    vault.remember("a", {PAYLOAD: key("a")}, 1)
+    assert vault.cached("a") is not None
+
+
+def test_a_document_is_opened_once_and_again_only_where_its_row_is_another() -> None:
+    vault = Vault(Keks(KEK), PSEUDONYM_KEY)
+    packed = key().seal("consents", "c1", b"document").packed()
+    asked = []
+
+    def ask() -> SubjectKey:
+        asked.append(1)
+        return key()
+
+    assert [vault.document("c1", packed, ask) for _ in range(3)] == [b"document"] * 3
+    assert asked == [1]
+    for other in (b"", packed[:-1], packed + b"x"):
+        with pytest.raises(KeysUnavailable):
+            vault.document("c1", other, ask)
+    with pytest.raises(KeysUnavailable):
+        vault.document("c2", packed, ask)
+
+
+def test_no_more_documents_are_held_open_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Vault, "DOCUMENTS", 1)
+    vault = Vault(Keks(KEK), PSEUDONYM_KEY)
+    packed = {name: key().seal("consents", name, b"d").packed() for name in ("c1", "c2")}
+    asked = []
+    for name in ("c1", "c2", "c1"):
+        vault.document(name, packed[name], lambda: asked.append(1) or key())  # type: ignore[func-returns-value]
+    assert len(asked) == 3

@@ -148,7 +148,7 @@ async def test_production_does_not_start_without_its_keys(tmp_path: Path) -> Non
     runner = web.AppRunner(create_app(settings))
     with pytest.raises(ConfigurationError) as caught:
         await runner.setup()
-    assert caught.value.details["at"] == "keys/kek"
+    assert caught.value.details["at"] == "keys/kek.1"
     await runner.cleanup()
 
 

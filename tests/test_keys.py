@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from consent.safe import Safe
 from gateway.keys import create_keys, load_keys, new_signing_key_pem, signing_key, write_private
 from schemas.errors import ConfigurationError
 
-FILES = ["kek", "pseudonym", "log.pem", "profile.pem", "token.pem"]
+FILES = ["kek.1", "pseudonym", "log.pem", "profile.pem", "token.pem"]
 
 
 def mistake(folder: Path) -> dict[str, str | int]:
@@ -42,18 +43,19 @@ def test_keys_that_are_there_are_never_touched(tmp_path: Path) -> None:
     assert create_keys(tmp_path) == ["token.pem"]
     assert {n: (tmp_path / n).read_bytes() for n in FILES[:-1]} == {n: before[n] for n in FILES[:-1]}
     with pytest.raises(FileExistsError):
-        write_private(tmp_path / "kek", b"another")
+        write_private(tmp_path / "kek.1", b"another")
 
 
 def test_what_was_made_is_what_is_read(tmp_path: Path) -> None:
     made = load_keys(tmp_path, create=True)
     read = load_keys(tmp_path, create=False)
-    assert (made.kek, made.pseudonym) == (read.kek, read.pseudonym)
-    assert len(made.kek) == len(made.pseudonym) == 32
-    assert made.kek != made.pseudonym
+    assert made.pseudonym == read.pseudonym
+    kek = Safe(tmp_path).kek(1)
+    assert len(kek) == len(made.pseudonym) == 32
+    assert kek != made.pseudonym
     for one, same in ((made.log, read.log), (made.profile, read.profile), (made.token, read.token)):
         assert one.public_key() == same.public_key()
-    assert made.kek.hex() not in repr(made)
+    assert made.pseudonym.hex() not in repr(made)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -67,8 +69,8 @@ def test_in_production_a_missing_key_is_named_and_not_made(tmp_path: Path, name:
 @pytest.mark.parametrize("content", [b"", b"00", b"0" * 63, b"0" * 66, b"x" * 64, b"\xff" * 32, b"0x" + b"0" * 62])
 def test_a_symmetric_key_is_thirty_two_bytes_as_hex(tmp_path: Path, content: bytes) -> None:
     create_keys(tmp_path)
-    (tmp_path / "kek").write_bytes(content)
-    assert mistake(tmp_path) == {"at": "keys/kek", "mend": "must be 32 bytes as hex"}
+    (tmp_path / "kek.1").write_bytes(content)
+    assert mistake(tmp_path) == {"at": "keys/kek.1", "mend": "must be 32 bytes as hex"}
 
 
 def pem(key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey, password: bytes | None = None) -> bytes:
@@ -104,3 +106,13 @@ def test_a_folder_that_cannot_be_made_is_a_setting_to_mend(tmp_path: Path) -> No
     with pytest.raises(ConfigurationError) as caught:
         create_keys(tmp_path / "file" / "keys")
     assert caught.value.details["at"] == "keys"
+
+
+def test_the_one_key_of_a_folder_from_before_there_were_epochs_becomes_that_of_the_first(tmp_path: Path) -> None:
+    create_keys(tmp_path)
+    (tmp_path / "kek.1").rename(tmp_path / "kek")
+    before = (tmp_path / "kek").read_bytes()
+    load_keys(tmp_path, create=False)
+    assert (tmp_path / "kek.1").read_bytes() == before
+    assert not (tmp_path / "kek").exists()
+    assert create_keys(tmp_path) == []

@@ -21,7 +21,7 @@ from consent.tables import log_entries, log_tiles
 from gateway.cosigning import NotCosigned
 from schemas.base import Json
 from schemas.errors import LogBroken
-from tests.consent_world import LENDER, LOG_KEY, ORIGIN, world
+from tests.consent_world import LENDER, LOG_KEY, ORIGIN, safe_of, world
 from tests.test_cosigning import cosigner, witness_at
 
 SIZE = 270
@@ -63,6 +63,12 @@ def rewrite(path: Path, way: str) -> None:
             page.append("log.read", id=f"{position}", time=TIME, actor=LENDER, consent=None, subject=None, data=data)
         page.write()
     database.dispose()
+    unanchor(path)
+
+
+def unanchor(path: Path) -> None:
+    """Whoever has the log's key also has the folder with the head outside the database, which would stop it here."""
+    (safe_of(path).folder / "anchor" / "checkpoint").unlink()
 
 
 def snapshot(path: Path, copy: Path) -> None:
@@ -117,6 +123,7 @@ def test_a_database_put_back_to_an_older_copy_is_shown_with_both_heads(
     remembered = asyncio.run(filled(path))
     (tmp_path / "old").write_text(remembered)
     put(tmp_path / "copy.db", path)
+    unanchor(path)
     assert judged(path, tmp_path, "--checkpoint", str(tmp_path / "old")) == 1
     told = capsys.readouterr().out
     assert f"rolled back or cut off: it was remembered with {SIZE} entries and has 200" in told
@@ -168,6 +175,7 @@ def test_rows_changed_without_signing_again_break_the_log_by_themselves(
     with closing(sqlite3.connect(path)) as database:
         assert database.execute(statement).rowcount
         database.commit()
+    unanchor(path)
     assert how.startswith("another") or entries_of(path) != before
     try:
         assert judged(path, tmp_path) == 1

@@ -1,5 +1,7 @@
 """``xinqiao keys``: make the gateway's own keys, and change the key of the log."""
 
+from typing import Annotated
+
 import typer
 
 from consent.log.note import Vkey
@@ -44,8 +46,15 @@ def next_() -> None:
 
 
 @app.command("rotate")
-def rotate() -> None:
-    """轮换日志密钥 The key of `keys next` signs the log from now on; the old one is refused and its file replaced."""
+def rotate(
+    kek: Annotated[bool, typer.Option("--kek", help="The key-encryption key instead of the log's.")] = False,
+) -> None:
+    """轮换密钥 The key of `keys next` signs the log from now on; the old one is refused and its file replaced. With
+    --kek a new epoch begins, and the keys of earlier epochs are destroyed."""
+    if kek:
+        epoch = run(lambda services: services.evidence.keeper.next_epoch())
+        say(f"密钥期 epoch {epoch}")
+        return
     folder = settings().key_folder
     key = signing_key(folder / NEXT_LOG_KEY)
 

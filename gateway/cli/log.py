@@ -24,7 +24,7 @@ from gateway.audit.tables import Form
 from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say, settings, write
 from gateway.cosigning import cosign_now
 from gateway.profile.evidence import OPERATOR
-from gateway.services import Services, database_path
+from gateway.services import Services, database_path, open_services
 from schemas.errors import ConfigurationError, InvalidRequest, LogBroken
 
 app = typer.Typer(help="证据日志 The evidence log.", no_args_is_help=True)
@@ -201,6 +201,17 @@ def show(
     else:
         rows = [[i, e["time"], e["event"], e.get("actor"), e.get("consent")] for i, e in parsed]
         print_table("证据日志 evidence log", ["序号", "时间", "事件", "操作人", "授权"], rows)
+
+
+@app.command()
+def resume() -> None:
+    """续接 After the database was lost or put back: go on as a log of another `origin`, which cites the last head."""
+
+    async def work() -> None:
+        async with open_services(settings(), resume=True) as services:
+            say(f"已续接 resumed: {services.settings.origin}, {services.evidence.size} entries")
+
+    asyncio.run(work())
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway.api.routing import place_of
-from gateway.cli import connectors, consent, database, demo, keys, log, operations, profile, witness
+from gateway.cli import connectors, consent, database, demo, keys, log, operations, profile, retention, witness
 from gateway.cli.shared import State, fail
 from schemas.errors import InternalError, XinqiaoError
 
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+retention.add_commands(consent.app)
 app.add_typer(consent.app, name="consent")
 app.add_typer(profile.app, name="profile")
 app.add_typer(connectors.app, name="connectors")

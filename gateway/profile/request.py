@@ -33,7 +33,7 @@ from gateway.profile.plan import Plan, plan
 from gateway.services import Services
 from schemas.base import Json, Model, Name, ShortText
 from schemas.dates import month_add
-from schemas.errors import InvalidRequest, NotFound, ShuttingDown, SubjectMismatch, XinqiaoError
+from schemas.errors import InvalidRequest, NotFound, Shredded, ShuttingDown, SubjectMismatch, XinqiaoError
 from schemas.identifiers import parse_uscc
 from schemas.profile import Declared
 from schemas.records import CATALOGUE
@@ -240,7 +240,7 @@ async def _close(services: Services, permit: Permit, code: str) -> None:
 async def read_profile(services: Services, profile_id: str, lender: str | None) -> IssuedProfile:
     """An issued profile, with a proof for the checkpoint of its own commit's time or later. The reading is logged.
 
-    ``lender`` None is the operator at the command line. Raises NotFound, also for another lender's.
+    ``lender`` None is the operator at the command line. Raises NotFound, also for another lender's, and Shredded.
     """
     evidence = services.evidence
     held = await evidence.profile(profile_id)
@@ -249,6 +249,9 @@ async def read_profile(services: Services, profile_id: str, lender: str | None) 
             about = held.consent_id if held else None
             await evidence.submit(access_refused(lender, NotFound.code, "read profile", about))
         raise NotFound(what="profile")
+    if held.shredded is not None:
+        await evidence.submit(access_refused(lender or "operator", Shredded.code, "read profile", held.consent_id))
+        raise Shredded(what="profile", state=held.shredded)
     await evidence.submit(
         RecordEvent(
             "profile.read", lender or "operator", held.consent_id, None, {"profile": held.id, "revision": held.revision}

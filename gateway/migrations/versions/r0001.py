@@ -15,6 +15,8 @@ def upgrade() -> None:
         sa.Column("subject", sa.String(length=64), nullable=False),
         sa.Column("document", sa.LargeBinary(), nullable=False),
         sa.Column("registered_at", sa.String(length=35), nullable=False),
+        sa.Column("valid_to", sa.String(length=35), nullable=False),
+        sa.Column("retention_days", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("uses", sa.Integer(), nullable=False),
@@ -34,6 +36,30 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
         if_not_exists=True,
     )
+    op.create_table(
+        "keyring",
+        sa.Column("one", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("oldest", sa.Integer(), nullable=False),
+        sa.Column("opened_at", sa.String(length=35), nullable=False),
+        sa.Column("shreddings", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("one"),
+        if_not_exists=True,
+    )
+    op.create_table(
+        "holds",
+        sa.Column("id", sa.String(length=200), nullable=False),
+        sa.Column("consent_id", sa.String(length=200), nullable=False),
+        sa.Column("subject", sa.String(length=64), nullable=False),
+        sa.Column("placed_at", sa.String(length=35), nullable=False),
+        sa.Column("released_at", sa.String(length=35), nullable=True),
+        sa.Column("log_index", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["consent_id"], ["consents.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        if_not_exists=True,
+    )
+    op.create_index("ix_holds_consent_id", "holds", ["consent_id"], unique=False, if_not_exists=True)
+    op.create_index("ix_holds_subject", "holds", ["subject"], unique=False, if_not_exists=True)
     op.create_table(
         "log_cosignatures",
         sa.Column("witness", sa.String(length=400), nullable=False),
