@@ -188,6 +188,10 @@ class Evidence:
         """Whom the log calls so."""
         return self._vault.pseudonym(uscc)
 
+    def officer(self, lender: str, reference: str) -> str:
+        """What the log calls the officer of ``lender`` with this staff reference."""
+        return self._vault.officer(lender, reference)
+
     async def search(self, conditions: Conditions, start: int, stop: int, limit: int) -> Found:
         """Entries that meet the conditions, in order (consent.search.search)."""
         return await self._read(search, self._vault, conditions, start, stop, limit)

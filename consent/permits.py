@@ -70,6 +70,8 @@ class OpenPermit(Command[Permit]):
     last: YearMonth
     persons: tuple[tuple[str, str], ...] = ()
     """(role, ref) of the persons who are asked about beside the enterprise."""
+    officer: str | None = None
+    """Who of the lender asks, by the lender's own staff reference; the log holds a pseudonym."""
 
     def needs(self, batch: Batch) -> None:
         batch.consents.want(self.consent_id)
@@ -116,7 +118,12 @@ class OpenPermit(Command[Permit]):
             # An id that names no consent is the caller's own text and stays out of the log.
             held.id if held else None,
             batch.vault.pseudonym(self.subject_uscc),
-            {"code": decision.code, "purpose": self.purpose, "items": len(self.items)},
+            {
+                "code": decision.code,
+                "purpose": self.purpose,
+                "items": len(self.items),
+                "officer": self._officer(batch),
+            },
         )
         return Refusal(CONSENT_ERRORS[decision.code](**decision.details))
 
@@ -164,10 +171,14 @@ class OpenPermit(Command[Permit]):
 
     def _asked(self, batch: Batch, key: SubjectKey, entry_id: str, decision: Granted) -> dict[str, Json]:
         return {
+            "officer": self._officer(batch),
             "first": _month(self.first),
             "last": _month(self.last),
             "items": sealed_list(batch, key, entry_id, "items", _listed(decision.items)),
         }
+
+    def _officer(self, batch: Batch) -> str | None:
+        return None if self.officer is None else batch.vault.officer(self.lender, self.officer)
 
     def _permit(self, batch: Batch, row: PermitRow, items: tuple[PermitItem, ...], replay: str | None) -> Permit:
         held = batch.consents.get(row.consent_id)
@@ -189,9 +200,15 @@ class OpenPermit(Command[Permit]):
 def _listed(items: tuple[PermitItem, ...]) -> list[Json]:
     """One order for equal items; enterprises of one product ask for the same ones."""
     return [
-        [item.platform, item.dataset, [*sorted(item.fields)], *([item.person] if item.person else [])]
-        for item in sorted(items, key=lambda i: (i.platform, i.dataset, i.person or ""))
+        [item.platform, item.dataset, [*sorted(item.fields)], *_longer(item)]
+        for item in sorted(items, key=lambda i: (i.platform, i.dataset, i.person or "", i.outlet or ""))
     ]
+
+
+def _longer(item: PermitItem) -> tuple[str | None, ...]:
+    if item.outlet:
+        return item.person, item.outlet
+    return (item.person,) if item.person else ()
 
 
 def _month(month: YearMonth) -> str:

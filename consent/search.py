@@ -1,8 +1,9 @@
-"""Looking for entries of the log: by enterprise, consent, actor, event, outcome, platform and time.
+"""Looking for entries of the log: by enterprise, consent, actor, officer, event, outcome, platform and time.
 
 One call reads at most ``SCAN`` rows. Consent, subject and actor have an index of the log's table each; an event other
 than the two that nearly every entry is of has ``log_rare_events``; a time becomes a range of indexes by bisection. What
-is left (outcome, platform, the two frequent events) is looked at row by row; the caller goes on where the call ended.
+is left (officer, outcome, platform, the two frequent events) is looked at row by row; the caller goes on where the call
+ended.
 """
 
 from collections.abc import Collection, Iterable
@@ -42,6 +43,8 @@ class Conditions:
     subject: str | None = None
     consent: str | None = None
     actor: str | None = None
+    officer: str | None = None
+    """The pseudonym; only the lender's own entries can hold it, so ``actor`` bounds what is read."""
     event: str | None = None
     outcome: str | None = None
     """The entry's ``code``."""
@@ -89,6 +92,7 @@ def _meets(entry: dict[str, Any], wanted: Conditions) -> bool:
     return (
         wanted.event in (None, entry["event"])
         and wanted.outcome in (None, entry.get("code"))
+        and wanted.officer in (None, entry.get("officer"))
         and (wanted.since is None or time >= wanted.since)
         and (wanted.until is None or time < wanted.until)
     )
@@ -128,7 +132,7 @@ def _of_platform(connection: Connection, vault: Vault, met: list[_Read], platfor
         items = opened.get(f"{entry['id']}/{name}") if isinstance(entry[name], str) else entry[name]
         if items is None:
             unreadable += 1
-        elif any(item[0] == platform for item in items):
+        elif any(item[0] == platform or (name == "items" and item[4:] == [platform]) for item in items):
             kept.append(one)
     return kept, unreadable
 

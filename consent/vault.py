@@ -33,6 +33,7 @@ NONCE_SIZE = 12
 _SUBJECT_DOMAIN = b"xinqiao/subject/v1\x00"
 _CONSENT_DOMAIN = b"xinqiao/consent/v1\x00"
 _PERSON_DOMAIN = b"xinqiao/person/v1\x00"
+_OFFICER_DOMAIN = b"xinqiao/officer/v1\x00"
 _PART_DOMAIN = b"xinqiao/part/v1\x00"
 
 
@@ -146,6 +147,9 @@ class Vault:
         # Bound per instance: two vaults have two keys.
         self.pseudonym = lru_cache(self.CACHED)(
             lambda uscc: hmac.digest(pseudonym_key, _SUBJECT_DOMAIN + uscc.encode(), "sha256").hex()[:32]
+        )
+        self.officer = lru_cache(self.CACHED)(
+            lambda lender, reference: self._keyed(_OFFICER_DOMAIN, canonical([lender, reference]))[:32]
         )
 
     def consent_id(self, document: bytes) -> str:

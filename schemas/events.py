@@ -49,10 +49,13 @@ _STATUS = {
 }
 _REQUEST = {"request": "request id"}
 _WEBHOOK = {"webhook": "webhook id"}
+_OFFICER = {"officer": "pseudonym of who of the lender asked, or null where the lender named nobody"}
 _ASKED = {
+    **_OFFICER,
     "first": "first month of the period asked",
     "last": "last month of the period asked",
-    "items": "[platform, data set, [fields]] each, with the pseudonym of the person where a person's part is used, or "
+    "items": "[platform, data set, [fields]] each, with the pseudonym of the person where a person's part is used, and "
+    "with that or null and the outlet where an outlet passes it on, or "
     "a commitment to that list where it is too large for an entry",
 }
 
@@ -161,7 +164,12 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                 "permit.refused",
                 "拒绝查询",
                 "The consent does not allow what was asked; no platform was called",
-                {"code": "the refusal's code", "purpose": "the purpose asked", "items": "how many items were asked"},
+                {
+                    "code": "the refusal's code",
+                    "purpose": "the purpose asked",
+                    "items": "how many items were asked",
+                    **_OFFICER,
+                },
             ),
             EventType(
                 "permit.closed",

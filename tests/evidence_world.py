@@ -51,7 +51,7 @@ CONSENT = {
     "grantee": "bank-a",
     "purpose": "loan_review",
     "application": "LN-1",
-    "scopes": [{"platform": "sh-hrss", "dataset": "social_insurance", "fields": ["month", "persons"]}],
+    "scopes": [{"platform": "sh-hrss", "dataset": "social_insurance", "fields": ["month", "persons"], "via": []}],
     "lookback_months": 24,
     "valid_from": "2026-01-01T00:00:00+00:00",
     "valid_to": "2027-01-01T00:00:00+00:00",
@@ -93,6 +93,7 @@ class Story:
             purpose="loan_review",
             assurance="lender_asserted",
             valid_until="2026-11-24T06:15:00.000+00:00",
+            officer="ab" * 16,
             first="2025-12",
             last="2026-11",
             items=[["sh-hrss", "social_insurance", ["month", "persons"]]],
@@ -106,7 +107,7 @@ class Story:
             {**self.source("sh-tax", "tax_returns", 0), "state": "unavailable", "reason": "timeout"},
         ]
         self.permit["entry"]["items"].append(["sh-tax", "tax_returns", ["month"]])
-        self.consent["scopes"].append({"platform": "sh-tax", "dataset": "tax_returns", "fields": ["month"]})
+        self.consent["scopes"].append({"platform": "sh-tax", "dataset": "tax_returns", "fields": ["month"], "via": []})
         self.profile: dict[str, Any] = {
             "id": "p1",
             "revision": 1,
@@ -132,7 +133,8 @@ class Story:
 
     @staticmethod
     def source(platform: str, dataset: str, records: int) -> dict[str, Any]:
-        return {"platform": platform, "dataset": dataset, "state": "present", "reason": None, "records": records}
+        told = {"state": "present", "reason": None, "records": records}
+        return {"platform": platform, "dataset": dataset, "via": None, **told}
 
     def status(self, event: str, version: int, **more: Any) -> Step:
         step = entry(event, version=version, **more)

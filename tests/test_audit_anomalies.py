@@ -97,6 +97,21 @@ def test_enumeration_is_told_exactly_where_an_hour_holds_so_many_refused_enterpr
     assert all(set(one.indexes) == set(sorted(within)[:NAMED]) for one in told)
 
 
+def test_an_officer_who_passed_the_threshold_alone_is_told_beside_the_client() -> None:
+    def who(entries: list[dict[str, Any]]) -> list[tuple[str, str | None, int]]:
+        return [(one.rule, one.officer, one.count) for one in found(entries)]
+
+    late = [granted(12 * 60, officer="o1") for _ in range(5)]
+    assert who(late) == [("odd_hours", None, 5), ("odd_hours", "o1", 5)]
+    assert who([*late[:4], granted(12 * 60, officer="o2")]) == [("odd_hours", None, 5)]
+    least = LIMITS.enterprises_refused_per_hour
+    tries = [refused(n / 20, subject=f"s{n}", officer="o1") for n in range(least)]
+    assert who(tries)[:2] == [("enumeration", None, least), ("enumeration", "o1", least)]
+    shared = [{**one, "officer": f"o{n % 2}"} for n, one in enumerate(tries)]
+    assert [one for one in who(shared) if one[0] == "enumeration"] == [("enumeration", None, least)]
+    assert who([{**one, "actor": f"bank-{n % 2}"} for n, one in enumerate(late)]) == []
+
+
 def test_many_refusals_in_ten_minutes_are_told_for_the_one_who_had_them() -> None:
     mine = [entry("access.refused", n / 10, code="not_found") for n in range(30)]
     assert rules(mine) == [("refusal_burst", "bank-a", 30)]

@@ -104,6 +104,37 @@ async def test_an_enterprise_is_found_by_its_credit_code_which_only_a_body_may_h
     assert (refused.status, refused.json["details"]["at"]) == (400, "query")
 
 
+async def test_an_officer_is_found_by_the_staff_reference_within_its_lender_which_only_a_body_may_hold(
+    world: World,
+) -> None:
+    consent = await world.consent()
+    for officer in ("E-1001", "E-1002"):
+        await world.send("POST", "/v1/profiles", {**world.ask(consent["id"]), "officer": officer}, lender=world.lender)
+    await world.send("POST", "/v1/profiles", {**world.ask(consent["id"]), "officer": "E-1001"}, lender=world.other)
+    asked = {"actor": "demo-bank", "officer": "E-1001"}
+    reply = await world.send("POST", "/v1/log/search", asked, lender=world.auditor)
+    pseudonym = world.demo.services.evidence.officer("demo-bank", "E-1001")
+    assert [(one["entry"]["event"], one["entry"]["officer"]) for one in reply.json["entries"]] == [
+        ("permit.granted", pseudonym[:8] + "…")
+    ]
+    all_ = await stored(world)
+    digest = sha256(canonical({"actor": "demo-bank", "officer": pseudonym})).hexdigest()
+    assert (all_[-1]["by"], all_[-1]["filter"]) == (["actor", "officer"], digest)
+    assert "E-100" not in str(all_)
+    nobodys = await world.send("POST", "/v1/log/search", {"officer": "E-1001"}, lender=world.auditor)
+    assert (nobodys.status, nobodys.json["details"]["at"]) == (400, "actor")
+    refused = await world.send("GET", "/v1/log/entries?actor=demo-bank&officer=E-1001", lender=world.auditor)
+    assert (refused.status, refused.json["details"]["at"]) == (400, "query")
+
+
+@pytest.mark.parametrize("officer", ["", "张三", "a b", "-1", "a" * 33, "zhang@bank.invalid", 7])
+async def test_a_staff_reference_has_a_restricted_form(world: World, officer: Any) -> None:
+    ask = {**world.ask("c" + "0" * 30), "officer": officer}
+    reply = await world.send("POST", "/v1/profiles", ask, lender=world.lender)
+    assert (reply.status, reply.json["details"]["at"]) == (400, "officer")
+    assert "zhang" not in str(reply.json)
+
+
 async def test_pages_of_one_search_meet_and_end_where_the_log_ended_when_it_began(world: World) -> None:
     whole = [one["index"] for one in (await look(world))["entries"]]
     size = world.demo.services.evidence.size

@@ -6,12 +6,14 @@ import json
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from consent.consents import GrantConsent
+from consent.permits import OpenPermit
 from consent.profiles import RecordEvent
 from gateway.cli.main import main
 from gateway.cli.shared import State
@@ -19,6 +21,7 @@ from gateway.demo import sample_grant
 from gateway.services import open_services, utc_now
 from gateway.settings import Settings
 from schemas.consent import ConsentGrant
+from schemas.errors import ConsentMissing
 from schemas.identifiers import uscc_check
 
 
@@ -52,6 +55,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 grant = sample_grant({"uscc": uscc(n), "name": f"虚构企业{n}号"}, offers, utc_now())
                 document = ConsentGrant.model_validate_json(json.dumps(grant))
                 await services.evidence.submit(GrantConsent(document, actor="demo-bank"))
+            month = (2026, 11)
+            for officer in ("E-1", "E-2"):
+                refused = OpenPermit(
+                    f"m-{officer}", "demo-bank", None, b"", "none", uscc(0), "虚构", "loan_review", (), month, month
+                )
+                with pytest.raises(ConsentMissing):
+                    await services.evidence.submit(replace(refused, officer=officer))
 
     asyncio.run(fill())
     (made / "lean.toml").write_text("allow_connectors = []")
@@ -81,7 +91,9 @@ def test_entries_are_found_by_every_condition_and_each_look_is_an_entry(xq: Run)
     (told,) = xq("log", "show", "--event", "log.searched", "--last", "1", "--json").json
     assert (told["entry"]["actor"], told["entry"]["by"], told["entry"]["count"]) == ("operator", ["subject"], 1)
     assert uscc(1) not in json.dumps(told)
-    assert {one["index"] for one in xq("log", "show", "--actor", "demo-bank", "--json").json} == {0, 1, 2}
+    assert {one["index"] for one in xq("log", "show", "--actor", "demo-bank", "--json").json} == {0, 1, 2, 3, 4}
+    own = xq("log", "show", "--actor", "demo-bank", "--officer", "E-2", "--json").json
+    assert [(one["index"], one["entry"]["event"]) for one in own] == [(4, "permit.refused")]
     assert xq("log", "show", "--outcome", "consent_revoked", "--json").json == []
     assert xq("log", "show", "--platform", "sh-hrss", "--json").json == []
     assert xq("log", "show", "--until", "2020-01-01T00:00:00Z", "--json").json == []
@@ -98,6 +110,7 @@ def test_entries_are_found_by_every_condition_and_each_look_is_an_entry(xq: Run)
         ["--uscc", "12"],
         ["--since", "yesterday"],
         ["--actor", "A B"],
+        ["--officer", "E-1"],
         ["--export", "no-such-folder/x.zip"],
     ],
 )
@@ -112,7 +125,7 @@ def test_a_file_of_whole_entries_is_checked_without_a_database(xq: Run, tmp_path
     assert xq("log", "export", tmp_path / "log").status == 0
     vkey.write_bytes((tmp_path / "log" / "vkey").read_bytes())
     checked = xq("log", "check", file, "--vkey", vkey)
-    assert (checked.status, checked.out[:2]) == (0, "3 ")
+    assert (checked.status, checked.out[:2]) == (0, "5 ")
     with zipfile.ZipFile(file) as packed:
         held = {name: packed.read(name) for name in packed.namelist()}
     tampered = io.BytesIO()

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consent.evidence import Evidence, open_evidence
+from consent.evidence import Evidence
 from consent.log.note import Vkey
 from consent.profiles import RecordEvent
 from gateway.audit import tables
@@ -24,7 +24,7 @@ from gateway.audit.export import PROOF, archive, check, sheet
 from gateway.audit.masks import masked
 from gateway.audit.tables import COLUMNS, Form, guarded, written
 from schemas.errors import ConfigurationError, LogBroken
-from tests.consent_world import safe_of
+from tests import consent_world
 
 FORMS: tuple[Form, ...] = ("csv", "jsonl", "xlsx")
 ENTRY = {"event": "profile.read", "time": "2026-11-24T06:00:00.000+00:00", "actor": "bank-a", "consent": None}
@@ -32,14 +32,8 @@ FORMULA = "=cmd|' /C calc'!A0"
 
 
 @pytest_asyncio.fixture
-async def evidence(tmp_path: Path) -> AsyncIterator[Evidence]:
-    async with open_evidence(
-        tmp_path / "evidence.sqlite",
-        safe=safe_of(tmp_path / "evidence.sqlite"),
-        pseudonym_key=bytes(32),
-        log_key=Ed25519PrivateKey.generate(),
-        origin="test.invalid/log",
-    ) as opened:
+async def evidence(place: Path | str) -> AsyncIterator[Evidence]:
+    async with consent_world.world(place) as opened:
         for n in range(12):
             data: dict[str, Any] = {"profile": f"p{n:030}", "revision": 1}
             await opened.submit(RecordEvent("profile.read", "bank-a", None, None, data))

@@ -7,12 +7,11 @@ from typing import Any
 import orjson
 import pytest
 import pytest_asyncio
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from consent.evidence import Evidence, open_evidence
+from consent.evidence import Evidence
 from gateway.audit.refusals import UNKNOWN, Refusals
 from schemas.errors import TooManyRequests
-from tests.consent_world import safe_of
+from tests import consent_world
 from tests.gateway_world import gateway_world
 
 
@@ -24,14 +23,8 @@ class Clock:
 
 
 @pytest_asyncio.fixture
-async def evidence(tmp_path: Path) -> AsyncIterator[Evidence]:
-    async with open_evidence(
-        tmp_path / "evidence.sqlite",
-        safe=safe_of(tmp_path / "evidence.sqlite"),
-        pseudonym_key=bytes(32),
-        log_key=Ed25519PrivateKey.generate(),
-        origin="test.invalid/log",
-    ) as opened:
+async def evidence(place: Path | str) -> AsyncIterator[Evidence]:
+    async with consent_world.world(place) as opened:
         yield opened
 
 

@@ -210,7 +210,7 @@ def test_a_consent_that_was_given_on_our_page_shows_the_act_and_one_that_was_cha
     act["payloads"] = {"act": b"a signed record"}
     back = story.status("consent.resumed", 3)
     story.permit["entry"]["version"] = 3
-    resumed = entry("permit.resumed", permit="m1", first="2025-12", last="2026-11")
+    resumed = entry("permit.resumed", permit="m1", officer=None, first="2025-12", last="2026-11")
     resumed["entry"]["items"] = story.permit["entry"]["items"]
     story.steps[1:1] = [act, story.status("consent.suspended", 2), back]
     story.steps[5:5] = [resumed]

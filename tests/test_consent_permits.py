@@ -13,6 +13,7 @@ from consent.evidence import Evidence
 from consent.permits import CloseFailed, OpenPermit, Permit, Sweep
 from consent.policy import PermitItem
 from consent.profiles import IssueProfile
+from consent.vault import Vault
 from schemas.consent import ConsentState
 from schemas.errors import (
     ConsentExhausted,
@@ -26,7 +27,7 @@ from schemas.errors import (
     XinqiaoError,
 )
 from schemas.records import CATALOGUE
-from tests.consent_world import ITEMS, LENDER, Clock, ask, grant, world
+from tests.consent_world import ITEMS, KEK, LENDER, Clock, Keks, ask, grant, world
 
 
 async def granted(evidence: Evidence, **changes: Any) -> str:
@@ -292,3 +293,29 @@ async def test_orphans_of_a_crashed_process_are_swept_when_the_evidence_is_opene
         # The journal is first come, first served: by now the sweep has had its turn.
         await evidence.submit(Sweep())
         assert [e["event"] for e in await entries(evidence)][-1] == "permit.closed"
+
+
+async def test_who_of_the_lender_asked_is_in_each_entry_under_a_keyed_pseudonym_of_that_lender(
+    place: Path | str,
+) -> None:
+    async with world(place) as evidence:
+        consent_id = await granted(evidence)
+        await evidence.submit(ask("p1", consent_id, idempotency_key="k", officer="E-1001"))
+        await evidence.submit(CloseFailed("p1", "deadline_exceeded"))
+        await evidence.submit(ask("p2", consent_id, idempotency_key="k", officer="E-1002"))
+        for lender, officer in ((LENDER, "E-1001"), ("bank-b", "E-1001"), (LENDER, None)):
+            with pytest.raises(ConsentMissing):
+                await evidence.submit(ask("p3", "none", lender=lender, officer=officer))
+        told = [(e["event"], e["officer"]) for e in await entries(evidence) if "officer" in e]
+        mine, other = evidence.officer(LENDER, "E-1001"), evidence.officer(LENDER, "E-1002")
+        theirs = evidence.officer("bank-b", "E-1001")
+        assert told == [
+            ("permit.granted", mine),
+            ("permit.resumed", other),
+            ("permit.refused", mine),
+            ("permit.refused", theirs),
+            ("permit.refused", None),
+        ]
+        assert len({mine, other, theirs}) == 3
+        assert "E-100" not in str(await entries(evidence))
+    assert Vault(Keks(KEK), b"q" * 32).officer(LENDER, "E-1001") != mine

@@ -1,6 +1,7 @@
 """The log for auditors: look for entries, take them away, see one whole.
 
-Conditions that name an enterprise come in a body: a credit code must not stand in an address that proxies write down.
+Conditions that name an enterprise or an officer come in a body: neither a credit code nor a staff reference may stand
+in an address that proxies write down.
 """
 
 import re
@@ -17,11 +18,11 @@ from consent.search import Conditions
 from gateway.api.routing import LENDER, Route, answer, parse_body, query_int
 from gateway.audit.anomalies import Finding
 from gateway.audit.looking import EXPORTED, REPORTED, Page, Search, look, report, take, unmask
-from gateway.audit.masks import masked
+from gateway.audit.masks import masked, short
 from gateway.audit.tables import Form
 from gateway.services import SERVICES, Services
 from gateway.settings import Role
-from schemas.base import Count, Json, Model, Name, ShortText, Text, Time, Uscc, first_flaw, utc_text
+from schemas.base import Count, Json, Model, Name, ShortText, StaffReference, Text, Time, Uscc, first_flaw, utc_text
 from schemas.consent import Enterprise
 from schemas.errors import Forbidden, InvalidRequest
 
@@ -36,6 +37,9 @@ class LogSearch(Model):
     enterprise: Annotated[Uscc | None, Field(description="unified social credit code 统一社会信用代码")] = None
     consent: ShortText | None = None
     actor: Annotated[Name | None, Field(description="who acted: a lender, operator or auditor by its name")] = None
+    officer: Annotated[
+        StaffReference | None, Field(description="who of the lender asked; `actor` says of which lender")
+    ] = None
     event: Annotated[ShortText | None, Field(description="e.g. permit.refused")] = None
     outcome: Annotated[ShortText | None, Field(description="the code in the entry, e.g. consent_revoked")] = None
     platform: Name | None = None
@@ -82,6 +86,9 @@ class Anomaly(Model):
 
     rule: Name
     actor: Name
+    officer: ShortText | None = Field(
+        description="The officer's pseudonym, shortened; None speaks of the whole client."
+    )
     count: Count
     indexes: list[Count] = Field(description="The first entries that it rests on.")
     message: Message
@@ -92,7 +99,9 @@ class AnomalyReport(Model):
 
 
 def searching(services: Services, asked: LogSearch) -> Search:
-    """Raises InvalidRequest for a cursor that does not belong to these conditions."""
+    """Raises InvalidRequest for a cursor that does not belong to these conditions, and for an officer of nobody."""
+    if asked.officer is not None and asked.actor is None:
+        raise InvalidRequest(at="actor", mend="the lender whose officer it is")
     size = services.evidence.size
     start, stop = asked.first or 0, size if asked.last is None else min(size, asked.last + 1)
     if asked.cursor is not None:
@@ -104,6 +113,11 @@ def searching(services: Services, asked: LogSearch) -> Search:
         subject=None if asked.enterprise is None else services.evidence.pseudonym(asked.enterprise),
         consent=asked.consent,
         actor=asked.actor,
+        officer=(
+            None
+            if asked.officer is None or asked.actor is None
+            else services.evidence.officer(asked.actor, asked.officer)
+        ),
         event=asked.event,
         outcome=asked.outcome,
         platform=asked.platform,
@@ -164,6 +178,7 @@ def shown(finding: Finding) -> dict[str, Json]:
     return {
         "rule": finding.rule,
         "actor": finding.actor,
+        "officer": None if finding.officer is None else short(finding.officer),
         "count": finding.count,
         "indexes": [*finding.indexes],
         "message": {"zh": finding.zh, "en": finding.en},
@@ -183,7 +198,8 @@ async def whole(request: web.Request) -> web.Response:
 
 _TAG = "log"
 AUDITORS: tuple[Role, ...] = ("auditor",)
-_QUERY = {name: field.description or name for name, field in LogSearch.model_fields.items() if name != "enterprise"}
+_PRIVATE = ("enterprise", "officer")
+_QUERY = {name: field.description or name for name, field in LogSearch.model_fields.items() if name not in _PRIVATE}
 ROUTES = [
     Route(
         "GET",
@@ -201,7 +217,7 @@ ROUTES = [
         "POST",
         "/v1/log/search",
         search,
-        "The same, also by enterprise 按企业检索日志",
+        "The same, also by enterprise and officer 按企业、经办人检索日志",
         _TAG,
         {200: LogPage},
         LogSearch,

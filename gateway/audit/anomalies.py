@@ -36,6 +36,8 @@ class Finding:
     indexes: tuple[int, ...]
     zh: str
     en: str
+    officer: str | None = None
+    """The pseudonym of the one officer whom it is about; None where the whole client passed the threshold."""
 
 
 def anomalies(rows: Sequence[Row], applications: Mapping[str, str], limits: Anomalies) -> list[Finding]:
@@ -50,12 +52,23 @@ def anomalies(rows: Sequence[Row], applications: Mapping[str, str], limits: Anom
         *_applications(rows, applications, limits),
         *_unmasking(rows, limits),
     ]
-    return sorted(found, key=lambda one: (one.rule, one.actor, one.indexes))
+    return sorted(found, key=lambda one: (one.rule, one.actor, one.officer or "", one.indexes))
 
 
 def _finding(rule: str, actor: str, indexes: Iterable[int], zh: str, en: str) -> Finding:
     every = sorted(set(indexes))
     return Finding(rule, actor, len(every), tuple(every[:NAMED]), zh, en)
+
+
+_Who = tuple[str, str | None]
+"""A client, or one officer of it."""
+
+
+def _whose(entry: Mapping[str, Any]) -> Iterator[_Who]:
+    """An officer's act counts for the client too: what nobody did alone many may have done together."""
+    yield entry["actor"], None
+    if (officer := entry.get("officer")) is not None:
+        yield entry["actor"], officer
 
 
 def _time(entry: Mapping[str, Any]) -> datetime:
@@ -93,15 +106,16 @@ def _after_no(rows: Sequence[Row], limits: Anomalies) -> Iterator[Finding]:
 
 
 def _odd_hours(rows: Sequence[Row], limits: Anomalies) -> Iterator[Finding]:
-    odd: dict[str, list[int]] = defaultdict(list)
+    odd: dict[_Who, list[int]] = defaultdict(list)
     for index, entry in rows:
         if entry["event"] == "permit.granted":
             hour = _time(entry).astimezone(SHANGHAI).hour
             if not limits.day_begins <= hour < limits.day_ends:
-                odd[entry["actor"]].append(index)
-    for actor, indexes in odd.items():
+                for who in _whose(entry):
+                    odd[who].append(index)
+    for (actor, officer), indexes in odd.items():
         if len(indexes) >= limits.odd_hour_uses:
-            yield _finding(
+            one = _finding(
                 "odd_hours",
                 actor,
                 indexes,
@@ -110,6 +124,7 @@ def _odd_hours(rows: Sequence[Row], limits: Anomalies) -> Iterator[Finding]:
                 f"Queries outside {limits.day_begins}:00 to {limits.day_ends}:00 in China. Ask whether it was a batch "
                 "job or staff on duty.",
             )
+            yield replace(one, officer=officer)
 
 
 _Event = tuple[int, datetime, str]
@@ -136,14 +151,15 @@ def _crowded(events: Sequence[_Event], length: timedelta, least: int) -> set[int
 
 
 def _enumeration(rows: Sequence[Row], limits: Anomalies) -> Iterator[Finding]:
-    refused: dict[str, list[_Event]] = defaultdict(list)
+    refused: dict[_Who, list[_Event]] = defaultdict(list)
     for index, entry in rows:
         if entry["event"] == "permit.refused":
-            refused[entry["actor"]].append((index, _time(entry), entry["subject"]))
-    for actor, events in refused.items():
+            for who in _whose(entry):
+                refused[who].append((index, _time(entry), entry["subject"]))
+    for (actor, officer), events in refused.items():
         seen = _crowded(events, _HOUR, limits.enterprises_refused_per_hour)
         if seen:
-            yield _finding(
+            one = _finding(
                 "enumeration",
                 actor,
                 seen,
@@ -152,6 +168,7 @@ def _enumeration(rows: Sequence[Row], limits: Anomalies) -> Iterator[Finding]:
                 f"Refused for at least {limits.enterprises_refused_per_hour} enterprises within an hour. Ask whether "
                 "credit codes were being tried one after another.",
             )
+            yield replace(one, officer=officer)
 
 
 def _each(rows: Sequence[Row], events: Sequence[str]) -> dict[str, list[_Event]]:

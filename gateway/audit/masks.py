@@ -21,12 +21,13 @@ _COMMITMENT = re.compile("[0-9a-f]{64}")
 
 def masked(entry: Mapping[str, Any]) -> dict[str, Json]:
     """The entry with every id, pseudonym and commitment shortened."""
-    return {key: _listed(value) if key in _PLAIN else _short(value) for key, value in entry.items()}
+    return {key: _listed(value) if key in _PLAIN else short(value) for key, value in entry.items()}
 
 
-def _short(value: Any) -> Json:
+def short(value: Any) -> Json:
+    """The beginning of an id, a pseudonym or a commitment, or of each in a list."""
     if isinstance(value, list):
-        return [_short(one) for one in value]
+        return [short(one) for one in value]
     if isinstance(value, str) and len(value) > SHOWN:
         return value[:SHOWN] + "…"
     return value if value is None or isinstance(value, str | int) else "…"
@@ -37,6 +38,6 @@ def _listed(value: Any) -> Json:
     if isinstance(value, list):
         return [_listed(one) for one in value]
     if isinstance(value, str) and _COMMITMENT.fullmatch(value):
-        return _short(value)
+        return short(value)
     plain: Json = value
     return plain

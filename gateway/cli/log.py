@@ -20,6 +20,7 @@ from consent.reads import LogSource
 from gateway.api.audit import asked_for, searching, shown
 from gateway.audit.export import check as check_archive
 from gateway.audit.looking import EXPORTED, REPORTED, newest, report, take
+from gateway.audit.masks import short
 from gateway.audit.tables import Form
 from gateway.cli.shared import AsJson, print_json, print_table, read_file, run, say, settings, write
 from gateway.cosigning import cosign_now
@@ -164,6 +165,7 @@ def show(
     uscc: Annotated[str | None, typer.Option(help="Only entries about this enterprise.")] = None,
     consent_id: Annotated[str | None, typer.Option("--consent", help="Only entries about this consent.")] = None,
     actor: Annotated[str | None, typer.Option(help="Only what this client did.")] = None,
+    officer: Annotated[str | None, typer.Option(help="Only what this officer of --actor asked.")] = None,
     event: Annotated[str | None, typer.Option(help="Only this event, e.g. permit.refused.")] = None,
     outcome: Annotated[str | None, typer.Option(help="Only this code, e.g. consent_revoked.")] = None,
     platform: Annotated[str | None, typer.Option(help="Only what names this platform.")] = None,
@@ -179,6 +181,7 @@ def show(
         "enterprise": uscc,
         "consent": consent_id,
         "actor": actor,
+        "officer": officer,
         "event": event,
         "outcome": outcome,
         "platform": platform,
@@ -243,6 +246,13 @@ def anomalies(
         print_json([shown(one) for one in found])
     else:
         rows = [
-            [one.rule, one.actor, one.count, ", ".join(map(str, one.indexes)), f"{one.zh}\n{one.en}"] for one in found
+            [
+                one.rule,
+                f"{one.actor} {short(one.officer)}" if one.officer else one.actor,
+                one.count,
+                ", ".join(map(str, one.indexes)),
+                f"{one.zh}\n{one.en}",
+            ]
+            for one in found
         ]
         print_table("异常报告 anomalies", ["规则", "操作人", "次数", "条目", "说明"], rows)

@@ -31,7 +31,7 @@ from gateway.profile.assemble import Request, assemble
 from gateway.profile.collect import Gathered, collect
 from gateway.profile.plan import Plan, plan
 from gateway.services import Services
-from schemas.base import Json, Model, Name, ShortText
+from schemas.base import Json, Model, Name, ShortText, StaffReference
 from schemas.dates import month_add
 from schemas.errors import InvalidRequest, NotFound, Shredded, ShuttingDown, SubjectMismatch, XinqiaoError
 from schemas.identifiers import parse_uscc
@@ -73,6 +73,8 @@ class ProfileRequest(Model):
     """Data sets without which the profile is not complete; all that were asked for when not given."""
     declared: Declared | None = None
     """What the enterprise declared in its application: compared, and never taken for a source's word."""
+    officer: StaffReference | None = None
+    """Who of the lender asks; the log holds a pseudonym, by which an auditor can search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ async def request_profile(
             last=last,
             # No platform can be asked about a person yet, so ``items`` has none for them and the decision is a refusal.
             persons=tuple((person.role, person.ref) for person in ask.subject.persons),
+            officer=ask.officer,
         )
     )
     if permit.replay is not None:
