@@ -103,5 +103,8 @@ def _check_auth(manifest: Manifest, options: Mapping[str, Json], prefix: KeyPath
 
 
 def manifest_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of ``manifest.toml``."""
-    return json_schema(Manifest)
+    """JSON Schema (2020-12) of ``manifest.toml``, for editors: with ``extends``, the template may say what is missing."""
+    schema = json_schema(Manifest)
+    schema["properties"] = {"extends": {"type": "string", "title": "Extends"}, **schema["properties"]}
+    needed = schema.pop("required")
+    return {**schema, "if": {"not": {"required": ["extends"]}}, "then": {"required": needed}}

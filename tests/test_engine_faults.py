@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.base import Found, Progress, Reply
+from connectors.kit.hostile import close_before_reply, hostile, reply
 from connectors.transport import AioTransport, default_ssl_context
 from schemas.errors import (
     PeriodMismatch,
@@ -22,7 +23,6 @@ from schemas.errors import (
     UpstreamUnrecognised,
 )
 from tests.engine_world import BASE, FIRM, FUND, OTHER, PERIOD, body, bureau, connector, edited, fetch, row
-from tests.hostile import close_before_reply, hostile, reply
 
 JSON = {"Content-Type": "application/json"}
 

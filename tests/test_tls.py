@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from connectors.engine.connector import DeclarativeConnector
+from connectors.kit.hostile import Server, hostile, reply
 from connectors.registry import load_connectors
 from connectors.tls import Tls, tls_of
 from connectors.transport import AioTransport
@@ -17,7 +18,6 @@ from schemas.errors import ConfigurationError, ManifestError, UpstreamTls
 from schemas.manifest import TlsNames
 from tests.certificates import DAY, Authority
 from tests.engine_world import BASE, FUND, SECRETS, Scripted, folder
-from tests.hostile import Server, hostile, reply
 from tests.test_transport_http import blocking_tls
 
 OTHER_PIN = b64encode(bytes(32)).decode()

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from connectors import transport as module
 from connectors.addresses import is_public
+from connectors.kit.hostile import hostile, reply
 from connectors.transport import AioTransport
 from connectors.wire import WireRequest
 from schemas.errors import ConnectorFault, UpstreamAddressRefused, UpstreamConnect
-from tests.hostile import hostile, reply
 
 REFUSED = [
     "0.0.0.0",

@@ -8,18 +8,7 @@ import zlib
 import pytest
 
 from connectors.inflate import MAX_MEMBERS
-from connectors.transport import MAX_BODY, AioTransport
-from connectors.wire import WireReply, WireRequest
-from schemas.errors import (
-    UpstreamConnect,
-    UpstreamError,
-    UpstreamOversize,
-    UpstreamProtocol,
-    UpstreamRedirect,
-    UpstreamTimeout,
-    UpstreamTruncated,
-)
-from tests.hostile import (
+from connectors.kit.hostile import (
     Behaviour,
     Peer,
     Server,
@@ -34,6 +23,17 @@ from tests.hostile import (
     redirect,
     reply,
     reset_before_reply,
+)
+from connectors.transport import MAX_BODY, AioTransport
+from connectors.wire import WireReply, WireRequest
+from schemas.errors import (
+    UpstreamConnect,
+    UpstreamError,
+    UpstreamOversize,
+    UpstreamProtocol,
+    UpstreamRedirect,
+    UpstreamTimeout,
+    UpstreamTruncated,
 )
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from connectors.kit.hostile import Peer, hostile, message, raw, reply
 from connectors.tls import default_ssl_context
 from connectors.transport import AioTransport
 from connectors.wire import WireRequest
 from schemas.errors import ConfigurationError, ConnectorFault, ConsentRevoked, UpstreamTimeout, UpstreamTls
 from tests.certificates import Authority
-from tests.hostile import Peer, hostile, message, raw, reply
 
 DAY = timedelta(days=1)
 

@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 import gateway.webhooks.sending as sending
+from connectors.kit.hostile import Server, hostile, reply
 from gateway.profile import request as request_module
 from tests.gateway_world import World, gateway_world
-from tests.hostile import Server, hostile, reply
 from tests.test_webhooks_sending import heard, signed_by, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 import gateway.webhooks.sending as sending
+from connectors.kit.hostile import Behaviour, Peer, Server, hostile, message, mute, redirect, reply
 from connectors.transport import AioTransport
 from consent.consents import ChangeConsent, GrantConsent
 from consent.evidence import Evidence
@@ -31,7 +32,6 @@ from schemas.base import utc_text
 from schemas.consent import ConsentState
 from schemas.errors import InvalidRequest, NotFound, StorageUnavailable
 from tests.consent_world import LENDER, Clock, grant, uscc, world
-from tests.hostile import Behaviour, Peer, Server, hostile, message, mute, redirect, reply
 
 REVOKED, SUSPENDED, RESUMED = WebhookEvent.CONSENT_REVOKED, WebhookEvent.CONSENT_SUSPENDED, WebhookEvent.CONSENT_RESUMED
 EVERY = tuple(WebhookEvent)

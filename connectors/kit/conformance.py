@@ -7,7 +7,7 @@ A connector's folder brings ``fixtures/*.json``, one exchange or more each, and 
 import asyncio
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +18,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from connectors.base import Found, Progress, Query, Subject
 from connectors.engine.connector import DeclarativeConnector
+from connectors.kit.result import Result
 from connectors.manifest import Loaded, load
 from connectors.ports import OpenGuard
 from connectors.wire import Leave, WireReply, WireRequest
@@ -77,13 +78,6 @@ class Fixture(Model):
     now: Time
     exchanges: Annotated[list[_Exchange], Field(min_length=1)]
     expect: _Expect
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    name: str
-    ok: bool
-    why: str = ""
 
 
 class _Unexpected(Exception):

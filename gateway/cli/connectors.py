@@ -1,4 +1,4 @@
-"""``xinqiao connectors``: list, show, test, fetch, sign."""
+"""``xinqiao connectors``: list, show, new, test, fetch, sign."""
 
 import asyncio
 from pathlib import Path
@@ -13,6 +13,7 @@ from connectors.ports import OpenGuard
 from connectors.registry import BUILT_IN
 from gateway.cli.shared import AsJson, print_json, print_table, run, say, write
 from gateway.cli.sign import sign
+from gateway.cli.workbench import new
 from gateway.profile.request import months_back
 from gateway.services import Services
 from schemas.errors import InvalidRequest, UpstreamError
@@ -134,4 +135,5 @@ def fetch(
         raise typer.Exit(1)
 
 
+app.command()(new)
 app.command()(sign)

@@ -6,14 +6,16 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
 from aiohttp import web
 from pydantic import BaseModel
 
+from connectors.manifest import manifest_schema
 from connectors.sandbox.faults import FaultsError, read_faults
 from connectors.sandbox.server import PLATFORMS, start_sandbox
 from gateway import memory
@@ -27,19 +29,21 @@ from gateway.workers import Workers, reserved
 from schemas.base import json_schema
 from schemas.consent import Consent, ConsentGrant
 from schemas.errors import ConfigurationError, InvalidRequest, XinqiaoError
-from schemas.manifest import Manifest
 from schemas.profile import Profile
 from schemas.records import CATALOGUE
 
 config_app = typer.Typer(help="设置 Settings.", no_args_is_help=True)
 
-SCHEMAS: dict[str, type[BaseModel]] = {
+_MODELS: dict[str, type[BaseModel]] = {
     "profile": Profile,
     "profile-request": ProfileRequest,
     "consent": Consent,
     "consent-grant": ConsentGrant,
-    "manifest": Manifest,
     **{name: dataset.model for name, dataset in CATALOGUE.items()},
+}
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
+    "connector": manifest_schema,
+    **{name: partial(json_schema, model) for name, model in _MODELS.items()},
 }
 
 
@@ -151,4 +155,4 @@ def schema(name: Annotated[str, typer.Argument(help=", ".join(SCHEMAS))]) -> Non
     """JSON Schema 结构 of what NAME is."""
     if name not in SCHEMAS:
         raise InvalidRequest(at="name", mend=", ".join(SCHEMAS))
-    print_json(json_schema(SCHEMAS[name]))
+    print_json(SCHEMAS[name]())

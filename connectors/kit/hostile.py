@@ -15,6 +15,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 
 @dataclass(slots=True)
@@ -90,8 +91,7 @@ async def hostile(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) ->
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
+        task = cast("asyncio.Task[None]", asyncio.current_task())
         tasks.add(task)
         try:
             await behaviour(Peer(reader, writer, server))
