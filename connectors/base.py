@@ -24,13 +24,15 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One data set about one subject. Months are ``(year, month)``, both inside the period."""
+    """One data set about one subject. Months are ``(year, month)``, both inside the period. ``use`` names the permit:
+    what is kept for later is kept under it; without one nobody will come back for a late answer."""
 
     subject: Subject
     dataset: str
     fields: frozenset[str]
     first: tuple[int, int]
     last: tuple[int, int]
+    use: str | None = None
 
 
 class Found(StrEnum):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -39,6 +40,46 @@ class MemoryNonces:
         self._until.pop(nonce, None)
         self._until[nonce] = now + seconds
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a platform gave in place of an answer. ``given_at``: Unix seconds; ``digest``: SHA-256 of the raw reply that
+    brought it."""
+
+    value: str
+    given_at: float
+    digest: bytes
+
+
+class StateStore(Protocol):
+    """What connectors remember beyond one fetch, and beyond a restart. ``use`` is the permit, as Query names it;
+    ``place`` is what the ticket is for."""
+
+    async def ticket(self, use: str, place: str) -> Ticket | None:
+        """The ticket that is held, or None."""
+
+    async def keep_ticket(self, use: str, place: str, ticket: Ticket) -> None:
+        """Returns once it would survive."""
+
+    async def drop_ticket(self, use: str, place: str) -> None:
+        """It is of no use any more; there need not be one."""
+
+
+class MemoryState:
+    """What is remembered by one process: for the developer's bench and tests."""
+
+    def __init__(self) -> None:
+        self.tickets: dict[tuple[str, str], Ticket] = {}
+
+    async def ticket(self, use: str, place: str) -> Ticket | None:
+        return self.tickets.get((use, place))
+
+    async def keep_ticket(self, use: str, place: str, ticket: Ticket) -> None:
+        self.tickets[use, place] = ticket
+
+    async def drop_ticket(self, use: str, place: str) -> None:
+        self.tickets.pop((use, place), None)
 
 
 class OpenGuard:

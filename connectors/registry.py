@@ -11,6 +11,7 @@ from connectors.engine.call import Transport
 from connectors.engine.connector import DeclarativeConnector
 from connectors.local import SCHEME, LocalTransport
 from connectors.manifest import FILE, Loaded, load
+from connectors.ports import StateStore
 from connectors.signing.base import new_nonce
 from connectors.tls import Tls, tls_of
 from schemas.errors import ConfigurationError
@@ -59,6 +60,7 @@ def load_connectors(
     clock: Callable[[], float] = time.time,
     nonce: Callable[[], str] = new_nonce,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    state: StateStore | None = None,
 ) -> dict[str, Connector]:
     """Connectors by id, made inside a running event loop.
 
@@ -78,7 +80,7 @@ def load_connectors(
             address = base_url or loaded.manifest.base_url
             below = _below(loaded.manifest, address, secrets, transport)
             made[name] = DeclarativeConnector(
-                loaded, below, secrets, base_url=address, clock=clock, nonce=nonce, sleep=sleep
+                loaded, below, secrets, base_url=address, clock=clock, nonce=nonce, sleep=sleep, state=state
             )
     return made
 

@@ -17,6 +17,7 @@ from gateway.authorize import lenders, pages
 from gateway.authorize.desk import DESK, open_desk
 from gateway.authorize.identity import IdentityCheck
 from gateway.cosigning import cosigning
+from gateway.jobs.late import late_answers
 from gateway.jobs.running import JOBS, running_jobs
 from gateway.services import SERVICES, Now, open_services, utc_now
 from gateway.settings import Settings
@@ -50,6 +51,7 @@ def create_app(settings: Settings, *, now: Now = utc_now, identity: IdentityChec
             open_services(settings, now=now, metrics=metrics) as opened,
             cosigning(opened),
             sending(opened),
+            late_answers(opened),
             running_jobs(settings.limits.shutdown_seconds) as app[JOBS],
         ):
             app[SERVICES] = opened

@@ -16,6 +16,7 @@ from consent.evidence import Evidence, open_evidence
 from consent.safe import Safe
 from gateway import migrations
 from gateway.credentials import resolve
+from gateway.jobs.state import DatabaseState
 from gateway.keys import Keys, load_keys, log_keys
 from gateway.profile.plan import EVERY, Strategy
 from gateway.profile.policy import CheckPolicy
@@ -80,11 +81,13 @@ async def open_services(
     keys = load_keys(settings.key_folder, create=not settings.production)
     transport = AioTransport(allowed_private=settings.allow_private)
     try:
+        state = DatabaseState()
         connectors = load_connectors(
             folders=settings.connectors,
             allow=settings.allow_connectors,
             platforms={name: (p.enabled, p.base_url, _credentials(name, p)) for name, p in settings.platforms.items()},
             transport=transport,
+            state=state,
         )
         async with open_evidence(
             database_place(settings),
@@ -101,6 +104,7 @@ async def open_services(
             rules=settings.retention.rules(),
             resume=resume,
         ) as evidence:
+            state.open(evidence)
             yield Services(
                 settings,
                 keys,

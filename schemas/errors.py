@@ -389,6 +389,12 @@ class DeadlineExceeded(UpstreamError):
     code = "deadline_exceeded"
 
 
+class UpstreamPending(UpstreamError):
+    """The platform took the question and has not answered yet; ``next_attempt_at`` says when it is asked again."""
+
+    code = "upstream_pending"
+
+
 class CircuitOpen(UpstreamError):
     code = "circuit_open"
 
@@ -397,6 +403,12 @@ class Maintenance(UpstreamError):
     """Inside a maintenance window that the manifest declares."""
 
     code = "maintenance"
+
+
+class PlatformOff(UpstreamError):
+    """The operator switched the platform off."""
+
+    code = "platform_off"
 
 
 class ConnectorFault(UpstreamError):

@@ -172,9 +172,13 @@ class Submit(Request):
 
 
 class Poll(Request):
+    """Asked at the pace of ``every`` until ``give_up`` has passed since the ticket was given, and only inside ``hours``
+    where there are any."""
+
     pending: Annotated[list[Rule], Field(min_length=1)]
     every: Duration
     give_up: Duration
+    hours: list[Window] = []
 
 
 class Paging(Model):

@@ -343,11 +343,25 @@ PROBLEMS: dict[str, Problem] = {
         _RETRY,
         _RETRY_ZH,
     ),
+    "upstream_pending": Problem(
+        503,
+        "The platform has not finished its answer yet",
+        "平台尚未完成应答",
+        "Read the profile again after the time that the details name: the answer comes as a new revision.",
+        "请在详情所示时间之后再次读取画像，应答将以新修订版给出。",
+    ),
     "circuit_open": Problem(
         503, "The platform failed lately and is given time to recover", "平台近期多次失败，暂停访问", _RETRY, _RETRY_ZH
     ),
     "maintenance": Problem(
         503, "The platform is inside its announced maintenance", "平台处于公告的维护时段", _RETRY, _RETRY_ZH
+    ),
+    "platform_off": Problem(
+        503,
+        "The operator of the gateway switched the platform off",
+        "网关运营方已停用该平台",
+        "Ask the operator of the gateway when it will be asked again.",
+        "请向网关运营方询问何时恢复。",
     ),
     "connector_fault": Problem(500, "The connector has a defect", "连接器存在缺陷", _REPORT, _REPORT_ZH),
     "internal_error": Problem(500, "The gateway has a defect", "网关存在缺陷", _REPORT, _REPORT_ZH),

@@ -145,6 +145,9 @@ class Source(Model):
     assurance: ShortText  # of the connector's field map: published-spec or assumed
     fetched_at: Time | None
     as_of: Day | None
+    next_attempt_at: Time | None
+    """When a pending source is asked again, or when it makes sense to ask for one that is not available; None where
+    that is not known."""
     latency_ms: Count
     attempts: Count
     records: Count

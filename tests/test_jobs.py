@@ -18,7 +18,7 @@ from consent.permits import Permit, Sweep
 from gateway.jobs.running import JOBS, Jobs, running_jobs
 from gateway.profile import request as request_module
 from gateway.profile.collect import collect
-from gateway.profile.request import IssuedProfile
+from gateway.profile.issue import IssuedProfile
 from gateway.services import open_services
 from schemas.errors import Overloaded
 from tests.gateway_world import Reply, World, gateway_world

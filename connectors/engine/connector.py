@@ -9,14 +9,20 @@ import orjson
 
 from connectors.base import Progress, Query, Reply
 from connectors.engine.call import Caller, Line, Transport
+from connectors.engine.pending import Tickets
 from connectors.engine.plan import per_second, seconds
 from connectors.engine.run import Run
+from connectors.engine.window import changes
 from connectors.manifest import Loaded
-from connectors.ports import Guard
+from connectors.ports import Guard, MemoryState, StateStore
 from connectors.resilience import Gate, RetryBudget, RetryPolicy
 from connectors.signing import SCHEMES
 from connectors.signing.base import Signer, new_nonce
+from schemas.base import utc_text
 from schemas.errors import ConfigurationError, InvalidRequest, Maintenance
+
+EARLY = 0.2
+"""Seconds."""
 
 
 class DeclarativeConnector:
@@ -24,6 +30,7 @@ class DeclarativeConnector:
 
     ``secrets`` are this connector's own, by the names that its manifest declares. ``base_url`` replaces the
     manifest's. ``clock`` gives Unix seconds; ``nonce`` 10 to 20 letters or digits that no earlier request had.
+    ``state`` outlives a fetch; without it that is this object's memory.
     Raises ConfigurationError where a secret is missing or has not the form that the scheme needs.
     """
 
@@ -37,6 +44,7 @@ class DeclarativeConnector:
         clock: Callable[[], float] = time.time,
         nonce: Callable[[], str] = new_nonce,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        state: StateStore | None = None,
     ) -> None:
         manifest = loaded.manifest
         if missing := sorted(set(manifest.auth.secrets) - secrets.keys()):
@@ -45,6 +53,7 @@ class DeclarativeConnector:
         self._loaded = loaded
         self._clock = clock
         self._sleep = sleep
+        self._state = state or MemoryState()
         limits, reply = manifest.limits, manifest.reply
         self._caps = (limits.max_pages, limits.max_rows)
         self._line = Line(
@@ -105,6 +114,11 @@ class DeclarativeConnector:
         if self._loaded.windows:
             now = datetime.fromtimestamp(self._clock(), UTC)
             if any(window.covers(now) for window in self._loaded.windows):
-                raise Maintenance(connector=self.id)
+                ends = changes(self._loaded.windows, now)
+                raise Maintenance(connector=self.id, **({} if ends is None else {"next_attempt_at": utc_text(ends)}))
+        if plan.ticket:
+            # A little before the time is up, so that what was not ready is known as such and not as cut off.
+            deadline -= min(EARLY, (deadline - asyncio.get_running_loop().time()) / 10)
         caller = Caller(self._line, self._signers[query.dataset], guard, deadline, progress)
-        return await Run(plan, query, caller, progress, self._caps, self._clock, self._sleep).reply()
+        tickets = Tickets(self._state, query.use, f"{self.id}/{query.dataset}")
+        return await Run(plan, query, caller, progress, self._caps, self._clock, self._sleep, tickets).reply()

@@ -8,6 +8,7 @@ from typing import Any
 from connectors.engine.fields import compile_fields
 from connectors.engine.request import Template, compile_request
 from connectors.engine.rules import Get, Judge, Test, Tree, any_of, compile_judge, compile_path, compile_rule
+from connectors.engine.window import Window, compile_window
 from connectors.manifest_text import KeyPath, Refusal
 from connectors.mapping import Convert, RowMap
 from schemas import manifest
@@ -57,6 +58,7 @@ class Ticket:
     path: str
     every: float
     give_up: float
+    hours: tuple[Window, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,7 @@ def _requests(dataset: manifest.Dataset, at: KeyPath) -> tuple[Template, Ticket 
         dataset.submit.ticket,
         seconds(dataset.poll.every),
         seconds(dataset.poll.give_up),
+        tuple(compile_window(text, (*at, "poll", "hours", i)) for i, text in enumerate(dataset.poll.hours)),
     )
 
 

@@ -13,11 +13,13 @@ from connectors.decoding import MISSING
 from connectors.engine.call import Answer, Caller
 from connectors.engine.echo import check_echo
 from connectors.engine.pages import Pager, promises
+from connectors.engine.pending import Held, Tickets
 from connectors.engine.plan import Paging, Plan
 from connectors.engine.request import Values
 from connectors.engine.rows import rows_in, select
 from connectors.engine.rules import Tree, Verdict, is_empty
 from connectors.mapping import Notes, RowMap, last_day, overlaps
+from connectors.ports import Ticket
 from schemas.dates import YearMonth, month_range
 from schemas.errors import (
     DeadlineExceeded,
@@ -28,6 +30,7 @@ from schemas.errors import (
     UpstreamConnect,
     UpstreamDenied,
     UpstreamError,
+    UpstreamPending,
     UpstreamRejected,
     UpstreamStatus,
     UpstreamTimeout,
@@ -71,6 +74,7 @@ class Run:
         caps: tuple[int, int],
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
+        tickets: Tickets,
     ) -> None:
         self._plan = plan
         self._query = query
@@ -80,6 +84,7 @@ class Run:
         self._today = datetime.fromtimestamp(clock(), SHANGHAI).date()
         self._max_pages, self._max_rows = caps
         self._sleep = sleep
+        self._tickets = tickets
         self._notes = Notes()
         self._skipped = False
         self._map: RowMap = plan.row_map(query.fields)
@@ -92,6 +97,9 @@ class Run:
             parts = [await self._part(query.first, query.last, None)]
         records = tuple(r for part in parts for r in part.records)
         missed = [part.missed for part in parts if part.missed]
+        if waiting := [err for err in missed if isinstance(err, UpstreamPending)]:
+            # What is there already is read again then: an answer is one answer.
+            raise max(waiting, key=lambda err: str(err.details["next_attempt_at"]))
         if missed and len(missed) == len(parts):
             raise missed[0]
         if not plan.data_set.many and len(records) > 1:
@@ -117,32 +125,38 @@ class Run:
             return await self._part(month, month, month)
         except UpstreamDenied:
             raise
-        except _MISSED as err:
+        except (*_MISSED, UpstreamPending) as err:
             return Part(missed=err)
 
     async def _part(self, first: YearMonth, last: YearMonth, month: YearMonth | None) -> Part:
         plan, part = self._plan, Part()
         values = Values(self._query.subject, first, last, self._today, month)
+        held = None
         if plan.ticket:
-            answer = await self._caller.ask(plan.ticket.submit, values, plan.submit_judge)
-            part.digests.append(answer.digest)
-            if answer.verdict is Verdict.NO_RECORD:
-                self._check_nothing(answer.tree)
-                return part
-            values.ticket = _ticket(plan.ticket.at(answer.tree), plan.ticket.path)
+            held = await self._tickets.held(plan.ticket, month)
+            if held is None:
+                answer = await self._caller.ask(plan.ticket.submit, values, plan.submit_judge)
+                if answer.verdict is Verdict.NO_RECORD:
+                    part.digests.append(answer.digest)
+                    self._check_nothing(answer.tree)
+                    return part
+                value = _ticket(plan.ticket.at(answer.tree), plan.ticket.path)
+                held = await self._tickets.keep(plan.ticket, month, Ticket(value, self._clock(), answer.digest))
+            part.digests.append(held.ticket.digest)
+            values.ticket = held.ticket.value
         if plan.paging is None:
-            self._take(await self._ask(values), part, values, must_have=True)
+            self._take(await self._ask(values, held), part, values, must_have=True)
         else:
-            await self._pages(plan.paging, values, part)
+            await self._pages(plan.paging, values, part, held)
         return part
 
-    async def _pages(self, paging: Paging, values: Values, part: Part) -> None:
+    async def _pages(self, paging: Paging, values: Values, part: Part, held: Held | None) -> None:
         values.page, values.page_size = paging.first, paging.size
         pager = Pager(paging, self._plan.rows_path)
         part.whole = False
         for number in range(1, self._max_pages + 1):
             try:
-                answer = await self._ask(values)
+                answer = await self._ask(values, held)
             except UpstreamDenied:
                 raise
             except _MISSED:
@@ -164,17 +178,22 @@ class Run:
             values.cursor = pager.cursor
             values.page += 1
 
-    async def _ask(self, values: Values) -> Answer:
-        plan, ticket = self._plan, self._plan.ticket
-        loop = asyncio.get_running_loop()
-        give_up = min(self._caller.deadline, loop.time() + ticket.give_up) if ticket else 0.0
+    async def _ask(self, values: Values, held: Held | None) -> Answer:
+        plan = self._plan
+        if held is None:
+            return await self._caller.ask(plan.request, values, plan.judge)
         while True:
-            answer = await self._caller.ask(plan.request, values, plan.judge)
-            if answer.verdict is not Verdict.PENDING or ticket is None:
+            await held.check_hours(self._clock())
+            try:
+                answer = await self._caller.ask(plan.request, values, plan.judge)
+            except _MISSED as err:
+                # The ticket is as good as before: what failed is this one try to ask for it.
+                if err.retryable or isinstance(err, DeadlineExceeded):
+                    await held.again(self._clock(), err)
+                raise
+            if answer.verdict is not Verdict.PENDING:
                 return answer
-            if loop.time() + ticket.every >= give_up:
-                raise DeadlineExceeded(waiting_for="ticket")
-            await self._sleep(ticket.every)
+            await self._sleep(await held.wait(self._clock(), self._caller.deadline))
 
     def _check_nothing(self, tree: Tree) -> None:
         """«No record» that names another enterprise or brings rows is not believed: it would read as a clean sheet."""

@@ -1,8 +1,9 @@
-"""Maintenance windows: when a platform says beforehand that it will not answer."""
+"""Times of the day or week: when a platform says beforehand that it will not answer, or when it may be asked."""
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connectors.manifest_text import KeyPath, Refusal
@@ -13,7 +14,7 @@ _WINDOW = re.compile(r"(\w+) (\d\d):(\d\d)-(\d\d):(\d\d) (\S+)")
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A maintenance window by wall clock; one that ends before it starts goes over midnight."""
+    """A window by wall clock; one that ends before it starts goes over midnight."""
 
     day: str
     start: int
@@ -29,8 +30,26 @@ class Window:
             self._on((local.weekday() - 1) % 7) and minute < self.end
         )
 
+    def edges(self, moment: datetime) -> Iterator[datetime]:
+        """Where it may begin or end on the days around and in the week after ``moment``."""
+        today = moment.astimezone(self.zone).date()
+        for day in range(-1, 9):
+            for minute in (self.start, self.end):
+                at = time(minute // 60, minute % 60, tzinfo=self.zone)
+                yield datetime.combine(today + timedelta(days=day), at).astimezone(UTC)
+
     def _on(self, weekday: int) -> bool:
         return self.day in ("daily", _WEEKDAYS[weekday])
+
+
+def changes(windows: Sequence[Window], moment: datetime) -> datetime | None:
+    """When it is first otherwise than at ``moment``, where one of ``windows`` covers it or none does; None where that
+    is not within a week."""
+    inside = any(window.covers(moment) for window in windows)
+    for edge in sorted(edge for window in windows for edge in window.edges(moment)):
+        if edge > moment and any(window.covers(edge) for window in windows) is not inside:
+            return edge
+    return None
 
 
 def compile_window(text: str, at: KeyPath) -> Window:

@@ -10,7 +10,8 @@ from consent.permits import Permit
 from gateway.api.routing import LENDER, Route, answer, json_response, parse_body
 from gateway.jobs.running import JOBS, Pending, profile_of
 from gateway.profile.evidence import export_evidence
-from gateway.profile.request import IssuedProfile, ProfileRequest, read_profile, request_profile
+from gateway.profile.issue import IssuedProfile
+from gateway.profile.request import ProfileRequest, read_profile, request_profile
 from gateway.services import SERVICES
 from schemas.base import Count, Model, Text, Time, utc_text
 from schemas.errors import InvalidRequest, NotAcceptable

@@ -18,7 +18,7 @@ from consent.permits import OUTCOME_UNKNOWN, Permit
 from consent.profiles import access_refused
 from consent.rows import ISSUED, OPEN
 from consent.tables import permits
-from gateway.profile.request import IssuedProfile
+from gateway.profile.issue import IssuedProfile
 from gateway.services import Services
 from schemas.base import utc_text
 from schemas.errors import NotFound, Overloaded, ProfileNotMade, XinqiaoError

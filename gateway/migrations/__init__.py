@@ -14,8 +14,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 from consent.tables import metadata
+from gateway.jobs import tables
 from schemas.errors import ConfigurationError
 
+TABLES = (tables,)
+"""Whoever else has tables of its own; importing them makes them known to ``metadata``."""
 HERE = Path(__file__).parent
 
 

@@ -220,6 +220,7 @@ def _source(one: SourceState, commit: Callable[[Gathered], str]) -> dict[str, An
         "assurance": gathered.assurance,
         "fetched_at": None if reply is None else utc_text(reply.fetched_at),
         "as_of": None if reply is None or reply.as_of is None else reply.as_of.isoformat(),
+        "next_attempt_at": None if gathered.error is None else gathered.error.details.get("next_attempt_at"),
         "latency_ms": gathered.latency_ms,
         "attempts": gathered.attempts,
         "records": len(_rows(one)),

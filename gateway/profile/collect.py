@@ -58,10 +58,15 @@ class _Watched:
 
 
 async def collect(
-    plan: Plan, connectors: Mapping[str, Connector], subject: Subject, guard: Guard, deadline: float
+    plan: Plan,
+    connectors: Mapping[str, Connector],
+    subject: Subject,
+    guard: Guard,
+    deadline: float,
+    use: str | None = None,
 ) -> tuple[Gathered, ...]:
     """One Gathered per item of the plan that was asked, in its order. ``deadline`` is on the event loop's monotonic
-    clock.
+    clock; ``use`` is the permit, where late answers are waited for.
 
     A source's failure of any kind stays in its Gathered. Whatever the guard raises (ConsentError, or that the
     consent could not be read) stops everything: all fetches are cancelled and it is raised, nothing is kept.
@@ -95,7 +100,7 @@ async def collect(
         connector = connectors[item.connector]
         reply: Reply | None = None
         error: UpstreamError | None = None
-        query = Query(subject, item.dataset, item.fields, plan.first, plan.last)
+        query = Query(subject, item.dataset, item.fields, plan.first, plan.last, use)
         try:
             answer = await connector.fetch(query, watched, deadline, progress)
             if isinstance(answer, Reply) and (isinstance(connector, DeclarativeConnector) or sound(answer, item)):

@@ -28,6 +28,7 @@ RANK: Mapping[State, int] = {
 }
 """Strongest first: several sources of one section show the strongest state."""
 
+_SILENT = {"upstream_denied": State.DENIED, "upstream_pending": State.PENDING}
 _PLACE = {name: place for place, name in enumerate(CATALOGUE)}
 MONTHLY = ("social_insurance", "provident_fund")
 """Data sets that have a row for every month, so that a month missing between two others is a gap."""
@@ -103,7 +104,7 @@ def state_of(gathered: Gathered, gaps: tuple[str, ...], limit: int, today: date)
     reply = gathered.reply
     if reply is None:
         code = "connector_fault" if gathered.error is None else gathered.error.code
-        return (State.DENIED if code == "upstream_denied" else State.UNAVAILABLE), code
+        return _SILENT.get(code, State.UNAVAILABLE), code
     if reply.found is Found.ABSENT:
         return State.EMPTY_CONFIRMED, None
     if not reply.records:

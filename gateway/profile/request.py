@@ -4,41 +4,30 @@ import asyncio
 import base64
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Annotated
 
-import orjson
-import structlog
 from pydantic import Field, StringConstraints
 
 from connectors.base import Subject
 from consent.permits import CloseFailed, OpenPermit, Permit
 from consent.policy import PermitItem
-from consent.profiles import (
-    Issued,
-    IssueProfile,
-    Outcome,
-    RecordEvent,
-    SealedSource,
-    access_refused,
-    profile_entry,
-    reply_name,
-)
-from gateway.profile.assemble import Request, assemble
-from gateway.profile.collect import Gathered, collect
+from consent.profiles import RecordEvent, access_refused
+from gateway.profile.assemble import Request
+from gateway.profile.carried import Carried
+from gateway.profile.collect import collect
+from gateway.profile.issue import IssuedProfile, issue, place_of
 from gateway.profile.plan import Plan, plan
 from gateway.services import Services
-from schemas.base import Json, Model, Name, ShortText, StaffReference
+from schemas.base import Model, Name, ShortText, StaffReference
 from schemas.dates import month_add
-from schemas.errors import InvalidRequest, NotFound, Shredded, ShuttingDown, SubjectMismatch, XinqiaoError
+from schemas.errors import InvalidRequest, NotFound, Shredded, ShuttingDown, XinqiaoError
 from schemas.identifiers import parse_uscc
 from schemas.profile import Declared
 from schemas.records import CATALOGUE
 
-log = structlog.get_logger()
 SHANGHAI = timezone(timedelta(hours=8))
 
 
@@ -75,20 +64,6 @@ class ProfileRequest(Model):
     """What the enterprise declared in its application: compared, and never taken for a source's word."""
     officer: StaffReference | None = None
     """Who of the lender asks; the log holds a pseudonym, by which an auditor can search."""
-
-
-@dataclass(frozen=True, slots=True)
-class IssuedProfile:
-    """A profile as it was signed, and its place in the log."""
-
-    id: str
-    jws: bytes
-    payload: bytes
-    place: Mapping[str, Json]
-
-    def json_bytes(self) -> bytes:
-        """The payload with ``log`` beside it; the payload's own bytes are not encoded again."""
-        return self.payload[:-1] + b',"log":' + orjson.dumps(self.place) + b"}"
 
 
 async def request_profile(
@@ -156,69 +131,25 @@ async def _fetch_and_issue(
     profile_id: str,
     wait: int | None,
 ) -> IssuedProfile:
-    evidence = services.evidence
     # The name that was agreed: the one in the request may hold blanks and marks that the comparison overlooks.
     subject = Subject(permit.consent.subject.uscc, permit.consent.subject.name)
     seconds = services.settings.limits.deadline_seconds
     deadline = asyncio.get_running_loop().time() + (min(seconds, wait) if wait else seconds)
-    guard = evidence.guard(permit)
-    gathered = await collect(planned, services.connectors, subject, guard, deadline)
-    entry = profile_entry(profile_id, 1)
-    kept: dict[tuple[str, str], bytes] = {}
-
-    def commit(one: Gathered) -> str:
-        assert one.reply is not None  # noqa: S101 - only what was kept is committed to
-        payload = orjson.dumps({"digest": one.reply.raw_digest.hex(), "records": one.reply.records})
-        kept[one.item.platform, one.item.dataset] = payload
-        name = reply_name(one.item.platform, one.item.dataset)
-        return permit.key.commitment(entry, name, hashlib.sha256(payload).digest())
-
-    profile = assemble(
-        Request(
-            profile_id=profile_id,
-            revision=1,
-            subject=subject,
-            consent_id=permit.consent.id,
-            consent_assurance=permit.consent.assurance.value,
-            purpose=ask.purpose,
-            requested_at=permit.granted_at,
-            declared=ask.declared.model_dump(exclude_none=True) if ask.declared else {},
-            max_age=int(ask.max_age[:-1]) if ask.max_age else None,
-            require=frozenset(ask.require) if ask.require is not None else None,
-        ),
-        planned,
-        gathered,
-        services.now(),
-        services.policy,
-        commit,
+    guard = services.evidence.guard(permit)
+    gathered = await collect(planned, services.connectors, subject, guard, deadline, permit.id)
+    request = Request(
+        profile_id=profile_id,
+        revision=1,
+        subject=subject,
+        consent_id=permit.consent.id,
+        consent_assurance=permit.consent.assurance.value,
+        purpose=ask.purpose,
+        requested_at=permit.granted_at,
+        declared=ask.declared.model_dump(exclude_none=True) if ask.declared else {},
+        max_age=int(ask.max_age[:-1]) if ask.max_age else None,
+        require=frozenset(ask.require) if ask.require is not None else None,
     )
-    signed = services.signer.sign(profile)
-    await guard.may_keep()
-    issued = await evidence.submit(
-        IssueProfile(
-            permit_id=permit.id,
-            profile_id=profile_id,
-            revision=1,
-            jws=signed.jws,
-            records=tuple(
-                SealedSource(s["platform"], s["dataset"], kept[s["platform"], s["dataset"]])
-                for s in profile["sources"]
-                if s["commitment"] is not None
-            ),
-            outcomes=tuple(
-                Outcome(s["platform"], s["dataset"], s["state"], s["reason"], s["commitment"])
-                for s in profile["sources"]
-            ),
-        )
-    )
-    for source in profile["sources"]:
-        services.metrics.sources.labels(source["platform"], source["dataset"], source["state"]).inc()
-    for one in gathered:
-        if one.reply is not None and one.reply.drift:
-            services.metrics.drift.labels(one.item.platform, one.item.dataset).inc(sum(one.reply.drift.values()))
-        if isinstance(one.error, SubjectMismatch):
-            log.warning("subject_mismatch", platform=one.item.platform, dataset=one.item.dataset, profile_id=profile_id)
-    return IssuedProfile(profile_id, signed.jws, signed.payload, _place(issued))
+    return await issue(services, permit, guard, Carried(request, planned, gathered), gathered)
 
 
 def _permit_items(planned: Plan) -> tuple[PermitItem, ...]:
@@ -228,10 +159,6 @@ def _permit_items(planned: Plan) -> tuple[PermitItem, ...]:
         place = item.platform, item.dataset
         fields[place] = fields.get(place, frozenset()) | item.fields
     return tuple(PermitItem(*place, wanted) for place, wanted in fields.items())
-
-
-def _place(issued: Issued) -> dict[str, Json]:
-    return {"index": issued.index, "checkpoint": issued.checkpoint, "proof": list(issued.proof)}
 
 
 async def _close(services: Services, permit: Permit, code: str) -> None:
@@ -262,7 +189,7 @@ async def read_profile(services: Services, profile_id: str, lender: str | None) 
     )
     where = await evidence.place(held.log_index)
     payload = base64.urlsafe_b64decode((part := held.jws.split(b".")[1]) + b"=" * (-len(part) % 4))
-    return IssuedProfile(held.id, held.jws, payload, _place(where))
+    return IssuedProfile(held.id, held.jws, payload, place_of(where))
 
 
 def months_back(now: datetime, months: int) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -288,3 +288,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", "revision"),
         if_not_exists=True,
     )
+    op.create_table(
+        "tickets",
+        sa.Column("permit_id", sa.String(length=200), nullable=False),
+        sa.Column("place", sa.String(length=200), nullable=False),
+        sa.Column("ticket", sa.LargeBinary(), nullable=False),
+        sa.Column("valid_until", sa.String(length=35), nullable=False),
+        sa.ForeignKeyConstraint(["permit_id"], ["permits.id"]),
+        sa.PrimaryKeyConstraint("permit_id", "place"),
+        if_not_exists=True,
+    )
+    op.create_index("ix_tickets_valid_until", "tickets", ["valid_until"], unique=False, if_not_exists=True)
+    op.create_table(
+        "late_profiles",
+        sa.Column("permit_id", sa.String(length=200), nullable=False),
+        sa.Column("work", sa.LargeBinary(), nullable=False),
+        sa.Column("due", sa.String(length=35), nullable=False),
+        sa.Column("valid_until", sa.String(length=35), nullable=False),
+        sa.Column("leased_by", sa.String(length=64), nullable=True),
+        sa.Column("leased_until", sa.String(length=35), nullable=True),
+        sa.ForeignKeyConstraint(["permit_id"], ["permits.id"]),
+        sa.PrimaryKeyConstraint("permit_id"),
+        if_not_exists=True,
+    )
+    op.create_index("ix_late_profiles_due", "late_profiles", ["due"], unique=False, if_not_exists=True)

@@ -1,0 +1,93 @@
+"""What connectors remember beyond one fetch, in the database: connectors.ports.StateStore."""
+
+from dataclasses import dataclass, field
+
+import orjson
+from sqlalchemy import ColumnElement, delete, insert, select
+
+from connectors.ports import Ticket
+from consent.batch import Batch, Command, Refusal
+from consent.evidence import Evidence
+from consent.vault import RetentionClass, Sealed
+from gateway.jobs.tables import tickets
+from schemas.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class _TicketCommand:
+    permit_id: str
+    place: str
+
+    def needs(self, batch: Batch) -> None:
+        batch.permits.want(self.permit_id)
+
+    @property
+    def row(self) -> str:
+        return f"{self.permit_id}/{self.place}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeepTicket(_TicketCommand, Command[None]):
+    """Held as long as its permit. Raises NotFound for a permit that does not exist."""
+
+    ticket: Ticket = field(repr=False)
+
+    def decide(self, batch: Batch) -> Refusal | None:
+        permit = batch.permits.get(self.permit_id)
+        if permit is None:
+            return Refusal(NotFound(what="permit"))
+        key = batch.keys.get(permit.subject, RetentionClass.PAYLOAD)
+        said = orjson.dumps([self.ticket.value, int(self.ticket.given_at), self.ticket.digest.hex()])
+        batch.connection.execute(delete(tickets).where(_one(self)))
+        batch.connection.execute(
+            insert(tickets).values(
+                permit_id=self.permit_id,
+                place=self.place,
+                ticket=key.seal("tickets", self.row, said).packed(),
+                valid_until=permit.valid_until,
+            )
+        )
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class FindTicket(_TicketCommand, Command[Ticket | None]):
+    """None also where the key that sealed it was destroyed."""
+
+    def decide(self, batch: Batch) -> Ticket | None:
+        permit = batch.permits.get(self.permit_id)
+        packed = batch.connection.scalar(select(tickets.c.ticket).where(_one(self)))
+        key = batch.keys.find(permit.subject, RetentionClass.PAYLOAD) if permit else None
+        if key is None or packed is None:
+            return None
+        value, given_at, digest = orjson.loads(key.open("tickets", self.row, Sealed.unpacked(packed)))
+        return Ticket(value, given_at, bytes.fromhex(digest))
+
+
+@dataclass(frozen=True, slots=True)
+class DropTicket(_TicketCommand, Command[None]):
+    def decide(self, batch: Batch) -> None:
+        batch.connection.execute(delete(tickets).where(_one(self)))
+
+
+def _one(command: _TicketCommand) -> ColumnElement[bool]:
+    return (tickets.c.permit_id == command.permit_id) & (tickets.c.place == command.place)
+
+
+class DatabaseState:
+    """Shared by all processes on one database. Connectors are made with it before the database is open, so that what is
+    wrong with them is known first."""
+
+    _evidence: Evidence
+
+    def open(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+
+    async def ticket(self, use: str, place: str) -> Ticket | None:
+        return await self._evidence.submit(FindTicket(use, place))
+
+    async def keep_ticket(self, use: str, place: str, ticket: Ticket) -> None:
+        await self._evidence.submit(KeepTicket(use, place, ticket))
+
+    async def drop_ticket(self, use: str, place: str) -> None:
+        await self._evidence.submit(DropTicket(use, place))

@@ -1,0 +1,25 @@
+"""What of a profile is still to come. Times are UTC text of one width, so they sort as text."""
+
+from sqlalchemy import Column, ForeignKey, LargeBinary, String, Table
+
+from consent.tables import metadata
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("permit_id", ForeignKey("permits.id"), primary_key=True),
+    Column("place", String(200), primary_key=True),  # platform, data set and, where each has its own, month
+    Column("ticket", LargeBinary, nullable=False),  # sealed
+    Column("valid_until", String(35), nullable=False, index=True),
+)
+
+late_profiles = Table(
+    "late_profiles",
+    metadata,
+    Column("permit_id", ForeignKey("permits.id"), primary_key=True),
+    Column("work", LargeBinary, nullable=False),  # gateway.profile.carried, sealed
+    Column("due", String(35), nullable=False, index=True),
+    Column("valid_until", String(35), nullable=False),
+    Column("leased_by", String(64)),  # the process that asks again now
+    Column("leased_until", String(35)),
+)
