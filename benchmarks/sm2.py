@@ -15,7 +15,9 @@ from typing import Any
 
 from connectors.signing import SCHEMES
 from connectors.signing.base import Moment, Signer, new_nonce
-from connectors.sm2 import Gmssl, OpenSsl, PrivateKey, choose
+from connectors.sm2 import PrivateKey
+from connectors.sm2.backends import Gmssl, choose
+from connectors.sm2.libcrypto import OpenSsl
 from connectors.wire import Draft, WireReply, WireRequest
 
 PLATFORMS, ROUNDS, MESSAGE = 100, 20, b"x" * 300

@@ -111,7 +111,7 @@ def hpf(ask: Ask) -> Call:
         "method": "gjj.unit.month",
         "timestamp": str(int(ask.at * 1000)),
         "nonce": ask.nonce,
-        "biz": sm2.sm4_ecb_encrypt(bytes.fromhex(ask.secrets["sm4_key"]), business).hex(),
+        "biz": sm2.sm4_encrypt(bytes.fromhex(ask.secrets["sm4_key"]), business).hex(),
     } | {k: v for k, v in (ask.extra or {}).items() if k in ("method", "biz")}
     text = "&".join(f"{k}={given[k]}" for k in sorted(given))
     given["sign"] = _private(ask.secrets["private_key"]).sign(text.encode()).hex()

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from connectors.signing import SCHEMES
 from connectors.signing.base import Moment
 from connectors.signing.verifying import Verifier
+from connectors.sm2 import PrivateKey
 from connectors.wire import Draft, WireReply, WireRequest
 from schemas.base import Json
 
@@ -77,7 +78,8 @@ def public_pem(private: Private) -> str:
 
 
 SHARED = [b64encode(bytes([number] * 32)).decode() for number in range(2)]
-SM2 = [f"{number:02x}" * 32 for number in (0x39, 0x47)]
+SM2 = [f"{number:02x}" * 32 for number in (0x39, 0x47, 0x58)]
+SM4 = "0123456789abcdeffedcba9876543210"
 ALL = frozenset({"method", "path", "query", "body"})
 TEMPLATE: Mapping[str, Json] = {
     "text": "{method}\n{path}\n{query}\n{app_id}\n{ts}\n{nonce}\n{body_sm3}\n",
@@ -104,6 +106,34 @@ def jws(alg: str, kind: str) -> Case:
         return {"key_id": "our-key", **held}
 
     return Case("jws-detached", {"alg": alg}, secrets(0), secrets(1), frozenset({"body"}), ("X-JWS-Signature",))
+
+
+def sm2_point(number: int) -> str:
+    return PrivateKey(bytes.fromhex(SM2[number])).public.point.hex()
+
+
+def envelope(**options: Json) -> Case:
+    """The second key is the platform's."""
+    return Case(
+        "sm2-envelope",
+        options,
+        {"private_key": SM2[0], "platform_key": sm2_point(1), "sm4_iv": SM4},
+        {"private_key": SM2[2], "platform_key": sm2_point(1), "sm4_iv": SM4},
+        frozenset({"members"}),
+        members=("data", "key", "sign"),
+        theirs={"private_key": SM2[1], "platform_key": sm2_point(0), "sm4_iv": SM4},
+    )
+
+
+def placeholder(**options: Json) -> Case:
+    return Case(
+        "placeholder-sm2",
+        {"key_form": "hex", **options},
+        {"user": "N12345", "private_key": SM2[0], "sm4_key": SM4},
+        {"user": "N12345", "private_key": SM2[1], "sm4_key": SM4},
+        frozenset({"members"}),
+        members=("DATA", "UID"),
+    )
 
 
 def tif(name: str) -> Case:
@@ -185,6 +215,22 @@ CASES = {
         {"app_id": "a", "private_key": SM2[0], "secret": "S"},
         frozenset({"members"}),
     ),
+    "sm2-params sealed by GCM": Case(
+        "sm2-params",
+        {"add": ADD, "business": {"field": "biz", "mode": "gcm", "text": "base64"}},
+        {"app_id": "a", "private_key": SM2[0], "sm4_key": SM4},
+        {"app_id": "a", "private_key": SM2[1], "sm4_key": SM4},
+        frozenset({"members"}),
+    ),
+    "sm2-envelope": envelope(),
+    "sm2-envelope over the ciphertext": envelope(
+        signs="ciphertext", order="04c1c2c3", mode="cbc", form="decimal", text="hex-upper",
+        beside={"app": "an-app"},
+    ),
+    "sm2-envelope CBC with a given iv": envelope(mode="cbc", iv="given", order="der", form="der"),
+    "sm2-envelope GCM": envelope(mode="gcm", order="c1c2c3"),
+    "placeholder-sm2": placeholder(),
+    "placeholder-sm2 decimal": placeholder(form="decimal", text="hex-lower", sorted=False),
     "wechatpay-v3": Case(
         "wechatpay-v3",
         {},

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.signing.keys import KeyForm, rsa_private_key, sm2_private_key, sm4_key
+from connectors.signing.keys import KeyForm, rsa_private_key, sm2_private_key
+from connectors.signing.sm4 import sm4_key
 from connectors.sm2 import PublicKey
 from schemas.errors import ConfigurationError
 
@@ -107,7 +108,8 @@ def test_a_pkcs8_cut_short_is_a_typed_error(cut: int) -> None:
 
 
 def test_an_sm4_key_is_32_hexadecimal_digits() -> None:
-    assert sm4_key("0123456789abcdeffedcba9876543210")[:2] == b"\x01\x23"
+    assert sm4_key({"sm4_key": "0123456789abcdeffedcba9876543210"})[:2] == b"\x01\x23"
     for text in ("", "zz" * 16, "00" * 15):
-        with pytest.raises(ConfigurationError):
-            sm4_key(text)
+        with pytest.raises(ConfigurationError) as caught:
+            sm4_key({"sm4_key": text})
+        assert caught.value.details["at"] == "secrets.sm4_key"

@@ -16,7 +16,7 @@ from connectors.signing.http_fields import content_digest, inner_list, signature
 from connectors.signing.keys import as_bytes, as_text, public_key
 from connectors.signing.parameters import parameters_of
 from connectors.signing.rfc9421 import Message, signature_base
-from connectors.sm2 import PrivateKey, sm4_ecb_encrypt
+from connectors.sm2 import PrivateKey, sm4_encrypt
 from connectors.wire import Draft, WireReply, WireRequest
 from schemas.base import Json
 from schemas.errors import ConfigurationError, ManifestError, UpstreamSignature
@@ -208,7 +208,7 @@ async def opened(data: str, *, platform_key: str | None = None, business: bool =
 
 
 async def test_a_sealed_reply_is_opened_after_its_signature_held() -> None:
-    sealed = b64encode(sm4_ecb_encrypt(bytes.fromhex(SM4), '{"企":1}'.encode())).decode()
+    sealed = b64encode(sm4_encrypt(bytes.fromhex(SM4), '{"企":1}'.encode())).decode()
     members = orjson.loads((await opened(sealed)).body)
     assert (members["code"], members["data"]) == ("0", '{"企":1}')
     assert orjson.loads((await opened(sealed, business=False)).body)["data"] == sealed

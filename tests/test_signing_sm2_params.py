@@ -9,7 +9,7 @@ import pytest
 from connectors.signing import SCHEMES
 from connectors.signing.base import Moment, Signer
 from connectors.signing.sm2_params import derived_sm4_key
-from connectors.sm2 import PrivateKey, SignatureForm, sm4_ecb_decrypt, sm4_ecb_encrypt
+from connectors.sm2 import PrivateKey, SignatureForm, sm4_decrypt, sm4_encrypt
 from connectors.wire import Draft
 from schemas.base import Json
 from schemas.errors import ConfigurationError, InvalidRequest, ManifestError
@@ -80,18 +80,18 @@ async def test_the_business_text_goes_under_sm4_and_is_signed_as_sent() -> None:
     signer = build(business={"field": "biz"})
     parameters = await sent(signer)
     assert set(parameters) == {"app_id", "timestamp", "nonce", "biz", "sign"}
-    opened = sm4_ecb_decrypt(bytes.fromhex(SECRETS["sm4_key"]), bytes.fromhex(parameters["biz"]))
+    opened = sm4_decrypt(bytes.fromhex(SECRETS["sm4_key"]), bytes.fromhex(parameters["biz"]))
     assert opened == b'{"ny":"2026-09","n":5}'
     assert f"biz={parameters['biz']}" in text_of(signer)
     assert PUBLIC.verify(bytes.fromhex(parameters["sign"]), text_of(signer).encode())
 
 
 async def test_the_derived_sm4_key_follows_the_dialects_rule() -> None:
-    under_code = sm4_ecb_encrypt(SECRETS["app_code"][:16].encode(), SECRETS["app_secret"].encode())
+    under_code = sm4_encrypt(SECRETS["app_code"][:16].encode(), SECRETS["app_secret"].encode())
     key = derived_sm4_key(SECRETS["app_code"], SECRETS["app_secret"])
     assert key == under_code.hex().upper()[:16].encode()
     parameters = await sent(build(business={"field": "biz", "text": "base64", "key": "derived"}))
-    assert sm4_ecb_decrypt(key, b64decode(parameters["biz"])) == b'{"ny":"2026-09","n":5}'
+    assert sm4_decrypt(key, b64decode(parameters["biz"])) == b'{"ny":"2026-09","n":5}'
 
 
 def test_a_code_too_short_to_derive_from_is_refused() -> None:

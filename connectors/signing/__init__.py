@@ -12,8 +12,10 @@ from connectors.signing.md5_rotating import MD5_ROTATING
 from connectors.signing.national import NATIONAL
 from connectors.signing.none import NONE
 from connectors.signing.oauth2_client import OAUTH2_CLIENT
+from connectors.signing.placeholder_sm2 import PLACEHOLDER_SM2
 from connectors.signing.rfc9421 import RFC9421
 from connectors.signing.rsa2 import RSA2
+from connectors.signing.sm2_envelope import SM2_ENVELOPE
 from connectors.signing.sm2_params import SM2_PARAMS
 from connectors.signing.tif import RIO, TIF
 from connectors.signing.wechatpay_v3 import WECHATPAY_V3
@@ -32,6 +34,8 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
         "jws-detached": JWS_DETACHED,
         "oauth2-client": OAUTH2_CLIENT,
         "sm2-params": SM2_PARAMS,
+        "sm2-envelope": SM2_ENVELOPE,
+        "placeholder-sm2": PLACEHOLDER_SM2,
         "hmac-template": HMAC_TEMPLATE,
         "none": NONE,
     }

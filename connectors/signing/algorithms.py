@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA512
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
+from connectors.aside import aside
 from connectors.signing.keys import der, public_key
 from schemas.errors import ConfigurationError
 
@@ -23,6 +24,11 @@ Check = Callable[[bytes, bytes], bool]
 _Private = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _Public = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 _PSS = padding.PSS(padding.MGF1(SHA512()), 64)
+
+
+async def sign_beside(algorithm: Algorithm, sign: Sign, message: bytes) -> bytes:
+    """Off the event loop where it takes long: RSA with 2048 bits 0.7 ms, with 4096 bits 5 ms."""
+    return await aside(sign, message) if algorithm.startswith("rsa-") else sign(message)
 
 
 def key_name(algorithm: Algorithm, *, own: bool) -> str:

@@ -11,7 +11,7 @@ import orjson
 from pydantic import Field
 
 from connectors.decoding import parse_json
-from connectors.signing.algorithms import Algorithm, checker, key_name, signer
+from connectors.signing.algorithms import Algorithm, checker, key_name, sign_beside, signer
 from connectors.signing.base import Explained, Heard, Moment, Scheme, with_headers
 from connectors.signing.keys import as_bytes
 from connectors.signing.verifying import Claim, Why, Window, lowered, refusal, required
@@ -41,15 +41,18 @@ class JwsSigner:
 
     async def sign(self, draft: Draft, moment: Moment, send: Send) -> WireRequest:  # noqa: ARG002
         request = draft.wire()
-        return with_headers(request, {self._header: self._jws(request, moment)})
+        text = _input(self._protected(moment), request.body)
+        signature = await sign_beside(_ALGORITHMS[self._alg], self._sign, text)
+        return with_headers(request, {self._header: self._jws(moment, signature)})
 
     def refused(self, request: WireRequest) -> bool:  # noqa: ARG002
         return False
 
     def explain(self, draft: Draft, moment: Moment) -> Explained:
         request = draft.wire()
-        text = _input(self._protected(moment), request.body).decode("utf-8", "backslashreplace")
-        return Explained(text, {self._header: self._jws(request, moment)})
+        text = _input(self._protected(moment), request.body)
+        headers = {self._header: self._jws(moment, self._sign(text))}
+        return Explained(text.decode("utf-8", "backslashreplace"), headers)
 
     def _protected(self, moment: Moment) -> str:
         members: dict[str, Json] = {
@@ -62,9 +65,8 @@ class JwsSigner:
         }
         return _text(orjson.dumps(members))
 
-    def _jws(self, request: WireRequest, moment: Moment) -> str:
-        protected = self._protected(moment)
-        return f"{protected}..{_text(self._sign(_input(protected, request.body)))}"
+    def _jws(self, moment: Moment, signature: bytes) -> str:
+        return f"{self._protected(moment)}..{_text(signature)}"
 
 
 class JwsVerifier:

@@ -96,16 +96,6 @@ def sm2_private_key(text: str, form: KeyForm) -> PrivateKey:
         raise ConfigurationError(at="secrets.private_key", mend=f"an SM2 private key as {form}") from None
 
 
-def sm4_key(text: str) -> bytes:
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != 16:
-        raise ConfigurationError(at="secrets.sm4_key", mend="32 hexadecimal digits")
-    return key
-
-
 def der(text: str) -> bytes:
     lines = [line.strip() for line in text.strip().splitlines() if not line.startswith("-----")]
     return b64decode("".join(lines), validate=True)

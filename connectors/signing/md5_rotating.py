@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from pydantic import StringConstraints
 
 from connectors.signing.base import Explained, Moment, Scheme, heard
-from connectors.signing.parameters import parameters_of, with_parameters
+from connectors.signing.parameters import parameters_of, texts_of, with_parameters
 from connectors.signing.renewal import Issued, Renewal, issued, read_answer, read_lifetime
 from connectors.signing.verifying import Claim, Why, Window, required, same
 from connectors.wire import Draft, Send, WireRequest
@@ -97,7 +97,7 @@ class Md5Verifier:
         self._app_key, self._secret = secrets["app_key"], secrets["request_secret"]
 
     def read(self, request: WireRequest) -> Claim:
-        given = {name: value for name, value in parameters_of(request)[0].items() if isinstance(value, str)}
+        given = texts_of(parameters_of(request)[0])
         app_key, ts, sign = (required(given, name) for name in ("appKey", "requestTime", "sign"))
         right = _sign(self._app_key, self._secret, ts)
         if not same(app_key, self._app_key):

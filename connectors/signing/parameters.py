@@ -73,7 +73,8 @@ class ParameterVerifier:
     """The receiving side. A message must carry ``{ts}``, and ``{nonce}`` where the options add one, each alone in a
     parameter that is signed; a parameter that is a secret alone says whose message it is.
 
-    ``suffix`` stands behind the text, ``masked_suffix`` for people.
+    ``suffix`` stands behind the text, ``masked_suffix`` for people. ``hidden``: parameters that people see as
+    ``<name>``.
     """
 
     window = Window(300, 300)
@@ -86,9 +87,10 @@ class ParameterVerifier:
         check: Check,
         suffix: str = "",
         masked_suffix: str = "",
+        hidden: Iterable[str] = (),
     ) -> None:
         self._sign, self._ts, self._check = options.sign, options.ts, check
-        self._suffix, self._masked_suffix = suffix, masked_suffix
+        self._suffix, self._masked_suffix, self._hidden = suffix, masked_suffix, tuple(hidden)
         self._parameters = Parameters(options, secrets)
         unsigned = {options.sign, *options.skip}
         alone = {text: name for name, text in options.add.items() if name not in unsigned}
@@ -100,7 +102,7 @@ class ParameterVerifier:
         signature = given.get(self._sign)
         if not isinstance(signature, str) or not signature:
             raise refusal(Why.MISSING)
-        texts = {name: value for name, value in given.items() if isinstance(value, str)}
+        texts = texts_of(given)
         nonce = required(texts, self._nonce_name) if self._nonce_name else ""
         moment = heard(required(texts, self._ts_name), self._ts, nonce)
         try:
@@ -113,7 +115,7 @@ class ParameterVerifier:
             why = Why.UNKNOWN_KEY
         elif not self._check(signed, signature):
             why = Why.FORGED
-        masked = {**given, **{name: f"<{name}>" for name in self._own}}
+        masked = {**given, **{name: f"<{name}>" for name in (*self._own, *self._hidden)}}
         canonical = self._parameters.joined(masked.items()) + self._masked_suffix
         # Without a nonce the text itself, which the signature covers: many signatures can stand for one text.
         return Claim(canonical, moment.unix, nonce or text, why)
@@ -140,3 +142,7 @@ def parameters_of(request: WireRequest) -> tuple[dict[str, Json], str]:
     if len(found) != len(pairs):
         raise refusal(Why.MALFORMED)
     return found, charset
+
+
+def texts_of(members: Mapping[str, object]) -> dict[str, str]:
+    return {name: value for name, value in members.items() if isinstance(value, str)}

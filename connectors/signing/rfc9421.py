@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints
 
-from connectors.signing.algorithms import Algorithm, checker, key_name, signer
+from connectors.signing.algorithms import Algorithm, checker, key_name, sign_beside, signer
 from connectors.signing.base import Explained, Moment, Scheme, heard, path_of, query_of, with_headers
 from connectors.signing.http_fields import byte_sequences, content_digest, digest_holds, inner_list, signature_inputs
 from connectors.signing.verifying import Claim, SignedReplies, Why, Window, lowered, refusal, required, same
@@ -98,7 +98,8 @@ class Rfc9421Signer:
 
     async def sign(self, draft: Draft, moment: Moment, send: Send) -> WireRequest:  # noqa: ARG002
         request, base, parameters = self._parts(draft, moment)
-        return with_headers(request, self._headers(base, parameters))
+        signature = await sign_beside(self._algorithm, self._sign, base.encode())
+        return with_headers(request, self._headers(signature, parameters))
 
     def refused(self, request: WireRequest) -> bool:  # noqa: ARG002
         return False
@@ -106,7 +107,7 @@ class Rfc9421Signer:
     def explain(self, draft: Draft, moment: Moment) -> Explained:
         request, base, parameters = self._parts(draft, moment)
         digest = {"Content-Digest": request.headers["Content-Digest"]}
-        return Explained(base, {**digest, **self._headers(base, parameters)})
+        return Explained(base, {**digest, **self._headers(self._sign(base.encode()), parameters)})
 
     def _parts(self, draft: Draft, moment: Moment) -> tuple[WireRequest, str, str]:
         request = draft.wire()
@@ -115,9 +116,9 @@ class Rfc9421Signer:
         parameters = f'({" ".join(self._items)}){stated};alg="{self._algorithm}"'
         return request, signature_base(request_message(request), self._items, parameters), parameters
 
-    def _headers(self, base: str, parameters: str) -> dict[str, str]:
-        signature = b64encode(self._sign(base.encode())).decode()
-        return {"Signature-Input": f"{self._label}={parameters}", "Signature": f"{self._label}=:{signature}:"}
+    def _headers(self, signature: bytes, parameters: str) -> dict[str, str]:
+        written = b64encode(signature).decode()
+        return {"Signature-Input": f"{self._label}={parameters}", "Signature": f"{self._label}=:{written}:"}
 
 
 class Rfc9421Verifier:

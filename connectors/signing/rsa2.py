@@ -7,6 +7,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from connectors.aside import aside
 from connectors.signing.base import Explained, Moment, Scheme, TimeForm
 from connectors.signing.keys import as_bytes, rsa_private_key, rsa_public_key
 from connectors.signing.parameters import ParameterOptions, Parameters, ParameterVerifier, with_parameters
@@ -27,7 +28,7 @@ class Rsa2Signer:
 
     async def sign(self, draft: Draft, moment: Moment, send: Send) -> WireRequest:  # noqa: ARG002
         draft, _ = self._parameters.complete(draft, moment)
-        return with_parameters(draft, {self._field: self._signature(draft)}).wire()
+        return with_parameters(draft, {self._field: await aside(self._signature, draft)}).wire()
 
     def refused(self, request: WireRequest) -> bool:  # noqa: ARG002
         return False

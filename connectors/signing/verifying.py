@@ -6,12 +6,12 @@ The signature is checked before its nonce is remembered, so that a forger cannot
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
+from connectors.aside import aside
 from connectors.ports import MemoryNonces, Nonces
-from connectors.sm2 import aside
 from connectors.wire import WireReply, WireRequest
 from schemas.errors import UpstreamSignature
 
@@ -48,13 +48,15 @@ class Claim:
 
     ``canonical``: the text that the receiver holds the signature against, secrets as ``<name>``. ``unix``: when it was
     signed, by its own word. ``nonce``: what must not come twice; the signature itself where the scheme has no nonce.
-    ``why``: None where the signature holds.
+    ``why``: None where the signature holds. ``opened``: the body without the encryption of the dialect, None where it
+    has none.
     """
 
     canonical: str
     unix: float
     nonce: str
     why: Why | None
+    opened: bytes | None = None
 
 
 class Verifier(Protocol):
@@ -83,8 +85,8 @@ async def read(verifier: Verifier, request: WireRequest) -> Claim:
     return await aside(verifier.read, request) if verifier.aside else verifier.read(request)
 
 
-async def admit(verifier: Verifier, request: WireRequest, now: float, nonces: Nonces) -> None:
-    """Let one message in, once. UpstreamSignature for a forged, stale or repeated one.
+async def admit(verifier: Verifier, request: WireRequest, now: float, nonces: Nonces) -> WireRequest:
+    """Let one message in, once, as it is to be decoded. UpstreamSignature for a forged, stale or repeated one.
 
     A nonce is kept for as long as its signature could still be fresh.
     """
@@ -92,6 +94,7 @@ async def admit(verifier: Verifier, request: WireRequest, now: float, nonces: No
     judge(claim, verifier.window, now)
     if not await nonces.first(claim.nonce, verifier.window.past + verifier.window.ahead):
         raise refusal(Why.REPLAYED)
+    return request if claim.opened is None else replace(request, body=claim.opened)
 
 
 def judge(claim: Claim, window: Window, now: float) -> None:
@@ -116,7 +119,7 @@ class SignedReplies:
     async def open(self, reply: WireReply, request: WireRequest, nonce: str, now: float) -> WireReply:
         claim = await read(self._verifier, WireRequest(request.method, request.url, reply.headers, reply.body))
         await self.accept(claim, nonce, now)
-        return reply
+        return reply if claim.opened is None else replace(reply, body=claim.opened)
 
     async def accept(self, claim: Claim, nonce: str, now: float) -> None:
         window = self._verifier.window
