@@ -200,9 +200,15 @@ class OpenPermit(Command[Permit]):
 def _listed(items: tuple[PermitItem, ...]) -> list[Json]:
     """One order for equal items; enterprises of one product ask for the same ones."""
     return [
-        [item.platform, item.dataset, [*sorted(item.fields)], *([item.person] if item.person else [])]
-        for item in sorted(items, key=lambda i: (i.platform, i.dataset, i.person or ""))
+        [item.platform, item.dataset, [*sorted(item.fields)], *_longer(item)]
+        for item in sorted(items, key=lambda i: (i.platform, i.dataset, i.person or "", i.outlet or ""))
     ]
+
+
+def _longer(item: PermitItem) -> tuple[str | None, ...]:
+    if item.outlet:
+        return item.person, item.outlet
+    return (item.person,) if item.person else ()
 
 
 def _month(month: YearMonth) -> str:

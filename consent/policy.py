@@ -7,7 +7,7 @@ that nobody learns of a limit of something they may not have. The law behind it:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
 
@@ -31,6 +31,8 @@ class PermitItem:
     fields: frozenset[str]
     person: str | None = None
     """Pseudonym of the person it is about, whose part of the consent is used; None is the enterprise and its part."""
+    outlet: str | None = None
+    """Who passes the data on, as a scope's ``via`` names it; None is the platform itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +52,22 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What the enterprise, or one person, agreed to by its own act; no part lends to another."""
+    """What the enterprise, or one person, agreed to by its own act; no part lends to another.
 
-    scopes: Mapping[tuple[str, str], frozenset[str]]
+    ``scopes``: fields by platform, data set and way, None of the platform itself and else through that outlet. What
+    was agreed for one way is not lent to another.
+    """
+
+    scopes: Mapping[tuple[str, str, str | None], frozenset[str]]
     separate: frozenset[str]
 
     @classmethod
     def of(cls, agreed: Sequence[Scope], separate: Sequence[str]) -> "Part":
-        scopes: dict[tuple[str, str], frozenset[str]] = {}
+        scopes: dict[tuple[str, str, str | None], frozenset[str]] = {}
         for scope in agreed:
-            place = scope.platform, scope.dataset
-            scopes[place] = scopes.get(place, frozenset()) | frozenset(scope.fields)
+            for outlet in (None, *scope.via):
+                way = scope.platform, scope.dataset, outlet
+                scopes[way] = scopes.get(way, frozenset()) | frozenset(scope.fields)
         return cls(MappingProxyType(scopes), frozenset(separate))
 
 
@@ -145,15 +152,15 @@ def shown_state(terms: Terms, state: ConsentState, uses: int, now: datetime) -> 
 
 def covered(terms: Terms, items: tuple[PermitItem, ...]) -> tuple[PermitItem, ...]:
     """What of ``items`` the consent covers, each by the part of whom it is about: fields that the part does not name
-    are dropped, and items left without any."""
+    for the item's way are dropped, and items left without any."""
     found = []
     for item in items:
         part = terms.parts.get(item.person, _NO_PART)
-        allowed = part.scopes.get((item.platform, item.dataset), frozenset())
+        allowed = part.scopes.get((item.platform, item.dataset, item.outlet), frozenset())
         if item.fields and item.fields <= allowed:
             found.append(item)
         elif fields := item.fields & allowed:
-            found.append(PermitItem(item.platform, item.dataset, fields, item.person))
+            found.append(replace(item, fields=fields))
     return tuple(found)
 
 

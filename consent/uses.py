@@ -15,8 +15,8 @@ from schemas.errors import KeysUnavailable
 RUNNING = "open"
 ISSUED = "issued"
 
-Items = tuple[tuple[str, str], ...]
-"""(platform, data set) each."""
+Items = tuple[tuple[str, str, str | None], ...]
+"""(platform, data set, outlet that passed it on or None) each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def tell(entries: Iterable[dict[str, Any]]) -> list[Use]:
     for entry in entries:
         event = entry["event"]
         if event in ("permit.granted", "permit.resumed"):
-            items = None if entry["items"] is None else tuple((i[0], i[1]) for i in entry["items"])
+            items = None if entry["items"] is None else tuple(map(_way, entry["items"]))
             known = uses.get(entry["permit"]) or Use(entry["time"], entry["actor"], RUNNING)
             months = {"first": entry["first"], "last": entry["last"]}
             uses[entry["permit"]] = replace(known, outcome=RUNNING, items=items, **months)
@@ -92,3 +92,8 @@ def tell(entries: Iterable[dict[str, Any]]) -> list[Use]:
             permit = permits[entry["profile"]]
             uses[permit] = replace(uses[permit], reads=uses[permit].reads + 1)
     return list(uses.values())
+
+
+def _way(item: list[Any]) -> tuple[str, str, str | None]:
+    platform, dataset, _, _, outlet = [*item, None, None][:5]
+    return platform, dataset, outlet

@@ -54,7 +54,8 @@ _ASKED = {
     **_OFFICER,
     "first": "first month of the period asked",
     "last": "last month of the period asked",
-    "items": "[platform, data set, [fields]] each, with the pseudonym of the person where a person's part is used, or "
+    "items": "[platform, data set, [fields]] each, with the pseudonym of the person where a person's part is used, and "
+    "with that or null and the outlet where an outlet passes it on, or "
     "a commitment to that list where it is too large for an entry",
 }
 

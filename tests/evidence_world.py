@@ -51,7 +51,7 @@ CONSENT = {
     "grantee": "bank-a",
     "purpose": "loan_review",
     "application": "LN-1",
-    "scopes": [{"platform": "sh-hrss", "dataset": "social_insurance", "fields": ["month", "persons"]}],
+    "scopes": [{"platform": "sh-hrss", "dataset": "social_insurance", "fields": ["month", "persons"], "via": []}],
     "lookback_months": 24,
     "valid_from": "2026-01-01T00:00:00+00:00",
     "valid_to": "2027-01-01T00:00:00+00:00",
@@ -107,7 +107,7 @@ class Story:
             {**self.source("sh-tax", "tax_returns", 0), "state": "unavailable", "reason": "timeout"},
         ]
         self.permit["entry"]["items"].append(["sh-tax", "tax_returns", ["month"]])
-        self.consent["scopes"].append({"platform": "sh-tax", "dataset": "tax_returns", "fields": ["month"]})
+        self.consent["scopes"].append({"platform": "sh-tax", "dataset": "tax_returns", "fields": ["month"], "via": []})
         self.profile: dict[str, Any] = {
             "id": "p1",
             "revision": 1,
@@ -133,7 +133,8 @@ class Story:
 
     @staticmethod
     def source(platform: str, dataset: str, records: int) -> dict[str, Any]:
-        return {"platform": platform, "dataset": dataset, "state": "present", "reason": None, "records": records}
+        told = {"state": "present", "reason": None, "records": records}
+        return {"platform": platform, "dataset": dataset, "via": None, **told}
 
     def status(self, event: str, version: int, **more: Any) -> Step:
         step = entry(event, version=version, **more)

@@ -190,6 +190,15 @@ def test_a_list_that_is_gone_leaves_open_whether_its_entry_names_the_platform(st
     assert ([one.index for one in page.entries], page.unreadable) == ([1], 1)
 
 
+def test_a_permit_is_found_by_the_outlet_that_it_names(store: Store) -> None:
+    through = {"event": "permit.granted", "items": [["sh-tax", "tax_returns", [], None, "outlet-a"]]}
+    person = {"event": "permit.granted", "items": [["sh-tax", "tax_returns", [], "outlet-a"]]}
+    issued = {"event": "profile.issued", "sources": [["sh-tax", "tax_returns", "present", None, "outlet-a"]]}
+    fill(store, [through, person, issued])
+    page = store.read(search, VAULT, Conditions(platform="outlet-a"), 0, 3, 100)
+    assert [one.index for one in page.entries] == [0]
+
+
 async def test_who_is_behind_a_pseudonym_is_unknown_without_a_consent(evidence: Evidence) -> None:
     assert await evidence.enterprise("no such pseudonym") is None
     assert await evidence.applications(["c1"]) == {}

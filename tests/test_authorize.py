@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -15,9 +16,12 @@ import pytest_asyncio
 from jwt import InvalidSignatureError, PyJWK
 from jwt.api_jws import PyJWS
 
+from consent.permits import OpenPermit
+from consent.policy import PermitItem
 from gateway.authorize import pages
 from gateway.authorize.act import TYPE
 from gateway.authorize.desk import DESK
+from gateway.profile.request import months_back
 from tests.authorize_world import HRSS, TAX, Browser, Seen, ask, asked, browser, give
 from tests.gateway_world import OTHER, SMALL, World, gateway_world
 
@@ -401,6 +405,28 @@ async def test_the_enterprise_sees_every_use_and_withdraws_in_two_taps(world: Wo
     assert "已撤回此授权" in kept.plain
     assert "/withdraw" not in kept.text
     assert await world.demo.services.evidence.audit() == []
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("zh", "（经由 示例数据出口 (invented) 转接）"), ("en", "(passed on by 示例数据出口 (invented))")],
+)
+async def test_the_enterprise_sees_which_outlet_passed_its_data_on(
+    world: World, visitor: Browser, language: str, said: str
+) -> None:
+    outlet = {"id": "sh-outlet", "name": "示例数据出口 (invented)"}
+    made = await ask(world, intermediaries=[outlet], scopes=[{**TAX, "via": ["sh-outlet"]}])
+    await give(visitor, made["path"], separate=())
+    consent_id = (await status_of(world, made))["consent_id"]
+    consent = await world.demo.services.evidence.consent(consent_id)
+    assert consent is not None
+    months = months_back(world.demo.services.now(), 1)
+    item = PermitItem("sh-tax", "tax_returns", frozenset({"tax"}))
+    for n, items in enumerate([(item,), (item, replace(item, outlet="sh-outlet"))]):
+        who = (consent.grantee, None, b"", consent_id, consent.subject.uscc, consent.subject.name, consent.purpose)
+        await world.demo.services.evidence.submit(OpenPermit(f"{consent_id}-{n}", *who, items, *months))
+    page = await visitor.get(made["path"] + f"/uses?lang={language}")
+    assert (page.plain.count(said), page.plain.count("sh-outlet")) == (1, 0)
 
 
 async def test_many_uses_are_told_page_by_page_the_newest_first(

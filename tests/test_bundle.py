@@ -192,6 +192,24 @@ def test_what_was_destroyed_is_named_and_everything_else_is_still_proven(
     assert json.loads(report.as_json())["destroyed"] == [{"entry": i, "payload": n} for i, n in report.destroyed]
 
 
+def through(story: Story, agreed: list[str], asked: str | None, came: str | None) -> None:
+    """The insured persons come through an outlet."""
+    story.consent["scopes"][0]["via"] = agreed
+    if asked:
+        story.permit["entry"]["items"][0] += [None, asked]
+    story.sources[0]["via"] = came
+
+
+def test_an_outlet_is_on_the_page_where_the_consent_the_permit_and_the_profile_name_it() -> None:
+    story = Story()
+    through(story, agreed=["outlet-a", "outlet-b"], asked="outlet-a", came="outlet-a")
+    bundle = story.bundle()
+    assert verify_bundle(bundle, [VKEY], SIGNER.jwks()).ok
+    html = unpack(bundle)["index.html"].decode()
+    assert "<td>month, persons</td><td>outlet-a, outlet-b</td>" in html
+    assert "<td>month, persons</td><td>—</td><td>outlet-a</td>" in html
+
+
 @pytest.mark.parametrize("destroyed", [set(), {"items"}, {"sources"}, {"sources", "items", "profile"}, {"status"}])
 def test_lists_that_were_too_large_for_an_entry_are_payloads(destroyed: set[str]) -> None:
     story = Story()
@@ -321,6 +339,18 @@ LIES: dict[str, tuple[Callable[[Story], object], str]] = {
     "a source that was not permitted": (
         lambda s: s.permit["entry"]["items"].pop(),
         "entry 2 has a source that the permit does not name",
+    ),
+    "an outlet that was not agreed": (
+        lambda s: through(s, agreed=["outlet-b"], asked="outlet-a", came="outlet-a"),
+        "payload/0/consent: does not cover what the permit names",
+    ),
+    "an outlet that was not permitted": (
+        lambda s: through(s, agreed=["outlet-a"], asked=None, came="outlet-a"),
+        "payload/2/profile: a source came another way than the permit names",
+    ),
+    "a platform asked itself instead of the outlet": (
+        lambda s: through(s, agreed=["outlet-a"], asked="outlet-a", came=None),
+        "payload/2/profile: a source came another way than the permit names",
     ),
     "a profile with another id": (lambda s: s.profile.update(id="p2"), "whose profile it is is not the same"),
     "a profile for another purpose": (lambda s: s.profile.update(purpose="sale"), "whose profile it is is not"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from schemas.errors import (
     XinqiaoError,
 )
 from schemas.records import CATALOGUE
-from tests.consent_world import ITEMS, KEK, LENDER, Clock, Keks, ask, grant, world
+from tests.consent_world import ITEMS, KEK, LENDER, SCOPES, Clock, Keks, ask, grant, person, world
 
 
 async def granted(evidence: Evidence, **changes: Any) -> str:
@@ -88,6 +89,31 @@ async def test_a_list_too_large_for_an_entry_is_sealed_and_committed_to(place: P
         entry = (await entries(evidence))[1]
         assert isinstance(entry["items"], str)
         assert len(bytes.fromhex(entry["items"])) == 32
+
+
+async def test_the_entry_names_the_outlet_of_what_goes_through_one(place: Path | str) -> None:
+    via = {"via": ["outlet-a"]}
+    part = person(0, scopes=[{**person()["scopes"][0], **via}])
+    async with world(place) as evidence:
+        consent_id = await granted(
+            evidence,
+            scopes=[{**scope, **via} for scope in SCOPES],
+            persons=[part],
+            intermediaries=[{"id": "outlet-a", "name": "示例数据出口 (invented)"}],
+        )
+        made = await evidence.consent(consent_id)
+        assert made is not None
+        who = made.persons[0].subject
+        court = PermitItem("sh-court", "judicial", frozenset({"kind"}), who, "outlet-a")
+        items = (*ITEMS, replace(ITEMS[0], outlet="outlet-a"), court, replace(ITEMS[1], outlet="outlet-b"))
+        permit = await evidence.submit(ask("p1", consent_id, items=items, persons=((part["role"], part["ref"]),)))
+        assert permit.items == items[:4]
+        assert (await entries(evidence))[permit.log_index]["items"] == [
+            ["sh-court", "judicial", ["kind"], who, "outlet-a"],
+            ["sh-hrss", "social_insurance", ["kind", "month", "persons"]],
+            ["sh-registry", "registration", ["name", "uscc"]],
+            ["sh-registry", "registration", ["name", "uscc"], None, "outlet-a"],
+        ]
 
 
 async def test_a_refusal_is_logged_before_it_is_raised_and_counts_nothing(place: Path | str) -> None:

@@ -75,7 +75,11 @@ async def test_a_permit_names_whose_part_each_item_uses(tmp_path: Path) -> None:
             ["sh-registry", "registration", ["name", "uscc"]],
         ]
         assert [use.items for use in await evidence.uses_of(made.id)] == [
-            (("sh-court", "judicial"), ("sh-hrss", "social_insurance"), ("sh-registry", "registration"))
+            (
+                ("sh-court", "judicial", None),
+                ("sh-hrss", "social_insurance", None),
+                ("sh-registry", "registration", None),
+            )
         ]
 
 

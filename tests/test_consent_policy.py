@@ -291,3 +291,49 @@ def test_the_separate_consent_of_the_enterprise_does_not_stand_for_a_persons() -
     decision = decide(View(Terms.of(terms), ConsentState.ACTIVE, 0, 0), asked, NOW)
     assert decision == Refused("consent_separate_required", {"dataset": "social_insurance"})
     assert code(decide(with_persons(part(separate=["social_insurance"], **agreed)), asked, NOW)) == "granted"
+
+
+THROUGH = replace(ITEMS[1], outlet="outlet-a")
+
+
+def passed_on(*scopes: dict[str, Any], **changes: Any) -> View:
+    outlets = [OUTLET, {**OUTLET, "id": "outlet-b"}]
+    return view(scopes=[SCOPES[0], *scopes], intermediaries=outlets, **changes)
+
+
+def test_an_item_through_an_outlet_needs_a_scope_that_names_the_outlet() -> None:
+    asked = replace(ASK, items=(THROUGH,))
+    assert code(decide(view(), asked, NOW)) == "consent_out_of_scope"
+    assert code(decide(passed_on({**SCOPES[1], "via": ["outlet-b"]}), asked, NOW)) == "consent_out_of_scope"
+    named = passed_on({**SCOPES[1], "via": ["outlet-b", "outlet-a"]})
+    assert decide(named, asked, NOW) == Granted((THROUGH,))
+    # The platform itself may be asked all the same.
+    assert decide(named, ASK, NOW) == Granted(ITEMS)
+
+
+def test_fields_agreed_for_one_way_are_not_lent_to_another() -> None:
+    held = passed_on(
+        {**SCOPES[1], "fields": ["month"], "via": ["outlet-a"]},
+        {**SCOPES[1], "fields": ["kind"], "via": ["outlet-b"]},
+        {**SCOPES[1], "fields": ["persons"]},
+    )
+    items = (ITEMS[1], THROUGH, replace(THROUGH, outlet="outlet-b"))
+    assert covered(held.terms, items) == (
+        ITEMS[1],
+        replace(THROUGH, fields=frozenset({"month"})),
+        replace(THROUGH, outlet="outlet-b", fields=frozenset({"kind"})),
+    )
+
+
+def test_an_outlet_that_a_persons_part_names_is_that_persons_alone() -> None:
+    held = with_persons(part(via=["outlet-a"]))
+    through = replace(about(WHO), outlet="outlet-a")
+    assert covered(held.terms, (through, replace(through, outlet="outlet-b"))) == (through,)
+    assert covered(held.terms, (replace(through, person=None),)) == ()
+
+
+def test_a_sensitive_field_through_an_outlet_needs_the_separate_consent_too() -> None:
+    agreed = {**SCOPES[1], "fields": sorted(SENSITIVE[0].fields), "via": ["outlet-a"]}
+    asked = replace(ASK, items=(replace(SENSITIVE[0], outlet="outlet-a"),))
+    assert code(decide(passed_on(agreed), asked, NOW)) == "consent_separate_required"
+    assert code(decide(passed_on(agreed, separate_consents=["social_insurance"]), asked, NOW)) == "granted"

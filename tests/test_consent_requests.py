@@ -241,7 +241,7 @@ async def test_the_enterprise_sees_every_use_and_refusal_of_its_consent(evidence
     await evidence.submit(CloseFailed("p2", "deadline_exceeded"))
     with pytest.raises(ConsentOutOfScope):
         await evidence.submit(ask("p3", consent.id, items=(PermitItem("sh-tax", "tax_returns", frozenset({"tax"})),)))
-    items = (("sh-hrss", "social_insurance"), ("sh-registry", "registration"))
+    items = (("sh-hrss", "social_insurance", None), ("sh-registry", "registration", None))
     when = utc_text(clock())
     assert await evidence.uses_of(consent.id) == [
         Use(when, LENDER, "issued", "2025-12", "2026-11", items, reads=1),
@@ -263,7 +263,7 @@ async def test_a_list_too_large_for_an_entry_is_opened_and_unknown_once_its_key_
     await evidence.submit(ask("p1", consent.id, items=items))
     (use,) = await evidence.uses_of(consent.id)
     assert use.items is not None
-    assert set(use.items) == {(i.platform, i.dataset) for i in items}
+    assert set(use.items) == {(i.platform, i.dataset, None) for i in items}
     for change in ("UPDATE sealed SET nonce = zeroblob(12)", "DELETE FROM sealed"):
         with sqlite3.connect(tmp_path / "x.sqlite") as file:
             file.execute(change)
@@ -289,10 +289,20 @@ def test_a_resumed_permit_is_the_same_use_and_a_withheld_revision_leaves_the_iss
         [
             {"event": "consent.granted"},
             {**about, "event": "permit.granted", "items": [["a", "b", ["c"]]]},
+            {
+                **about,
+                "event": "permit.granted",
+                "permit": "p2",
+                "items": [["a", "b", ["c"]], ["a", "b", ["c"], None, "o"]],
+            },
             {**about, "event": "permit.closed", "code": "deadline_exceeded"},
             {**about, "event": "permit.resumed", "time": "t2", "items": None, "last": "2026-03"},
             {**about, "event": "profile.issued", "profile": "f1"},
             {**about, "event": "profile.withheld", "profile": "f1", "code": "consent_revoked"},
         ]
     )
-    assert told == [Use("t1", LENDER, "issued", "2026-01", "2026-03", None)]
+    ways = (("a", "b", None), ("a", "b", "o"))
+    assert told == [
+        Use("t1", LENDER, "issued", "2026-01", "2026-03", None),
+        Use("t1", LENDER, "open", "2026-01", "2026-02", ways),
+    ]

@@ -114,11 +114,14 @@ async def test_a_data_set_goes_through_the_outlet_where_settings_say_so_or_the_b
     async with running_demo(tmp_path, sources=sources) as demo:
         firm = (await demo.scenarios())["platform-down"]
         profile = await ask(demo, firm)
+        (use,) = await demo.services.evidence.uses_of(profile["consent_id"])
     assert {dataset for dataset, state in firm["states"].items() if state == "unavailable"} == set(sources)
     assert profile["completeness"]["complete"]
     assert profile["sections"]["tax_returns"]["state"] == "present"
     assert {s["via"]: s["state"] for s in profile["sources"] if s["dataset"] == "tax_returns"} == vias
     assert {s["platform"] for s in profile["sources"] if s["dataset"] == "tax_returns"} == {"sh-tax"}
+    assert use.items is not None
+    assert {outlet for _, dataset, outlet in use.items if dataset == "tax_returns"} == vias.keys()
 
 
 @shared_loop

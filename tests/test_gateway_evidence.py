@@ -101,8 +101,8 @@ async def issue(evidence: Evidence, permit: Permit, profile_id: str, persons: in
     present = {"state": "present", "reason": None, "records": 1, "commitment": commitment}
     missing = {"state": "unavailable", "reason": "x" * padding, "records": 0, "commitment": None}
     sources: list[dict[str, Any]] = [
-        {"platform": "sh-hrss", "dataset": "social_insurance", **present},
-        {"platform": "sh-registry", "dataset": "registration", **missing},
+        {"platform": "sh-hrss", "dataset": "social_insurance", "via": None, **present},
+        {"platform": "sh-registry", "dataset": "registration", "via": None, **missing},
     ]
     profile = {
         "id": profile_id,

@@ -1,13 +1,15 @@
 """What is asked of whom: gateway.profile.plan."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.profile.plan import Strategy, Way, plan
+from consent.policy import PermitItem
+from gateway.profile.plan import Plan, Strategy, Way, plan, within
 from schemas.consent import Consent
 from schemas.errors import InvalidRequest
 from schemas.profile import State
@@ -206,3 +208,29 @@ def test_no_order_leads_outside_the_consent(order: list[str], named: bool, field
         assert item.platform == "sh-hrss"
         assert item.fields <= fields
         assert item.outlet is None or named
+
+
+def granted_of(planned: Plan, **changes: Any) -> list[PermitItem]:
+    asked = [PermitItem(i.platform, i.dataset, i.fields, None, i.outlet) for i in planned.items]
+    return [replace(item, **changes) for item in asked]
+
+
+def test_what_is_asked_is_what_was_granted_for_just_that_way() -> None:
+    strategy = ways("sh-hrss via sh-ywtb", "sh-hrss")
+    planned = plan(consent(PERSONS, via=("sh-ywtb",)), None, OFFERS, FIRST, LAST, strategy)
+    passed_on, direct = granted_of(planned)
+    assert within(planned, [passed_on, direct]) == planned
+    (left,) = within(planned, [direct]).items
+    assert (left.outlet, left.fallback) == (None, False)
+    (left,) = within(planned, [replace(passed_on, fields=frozenset({"month"}))]).items
+    assert (left.outlet, set(left.fields)) == ("sh-ywtb", {"month"})
+    assert left.withheld == {"persons", *planned.items[0].withheld}
+    assert [i.fallback for i in within(planned, [passed_on, direct]).items] == [False, True]
+
+
+def test_a_data_set_without_a_granted_way_is_out_of_scope() -> None:
+    planned = plan(consent(PERSONS), None, OFFERS, FIRST, LAST)
+    for lent in ([], granted_of(planned, outlet="sh-ywtb"), granted_of(planned, person="someone")):
+        left = within(planned, lent)
+        assert left.items == ()
+        assert left.absent["social_insurance"] == (State.OUT_OF_SCOPE, "consent_out_of_scope")

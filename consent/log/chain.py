@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from consent.log.rotation import EVENT as ROTATED
 from consent.log.signatures import signers_shown
@@ -35,6 +35,17 @@ class Unfit(Exception):
         self.path, self.text = path, text
 
 
+class Asked(NamedTuple):
+    """What a permit lets ask for: of the platform itself, or through the outlet that passes it on."""
+
+    platform: str
+    dataset: str
+    fields: Sequence[str]
+    person: str | None = None
+    """Pseudonym of the person it is about; None is the enterprise."""
+    outlet: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """One proven entry: its place, its bytes, what they say, and its payloads by name (None: destroyed)."""
@@ -52,6 +63,11 @@ class Link:
         """The payload as JSON; None where it was destroyed."""
         payload = self.payloads[name]
         return None if payload is None else json.loads(payload)
+
+    def asked(self) -> list["Asked"] | None:
+        """The items of a permit; None where they were too large for the entry and were destroyed."""
+        items = self.listed("items")
+        return None if items is None else [Asked(*item) for item in items]
 
     def listed(self, name: str) -> Any:
         """A list that stands in the entry itself or, where it was too large, in a payload."""
@@ -200,12 +216,12 @@ def _issue(made: Chain, issued: Link, profile: Mapping[str, Any] | None) -> None
     permit, asked = made.permits[0], made.permits[-1]
     if issued.entry["time"] >= permit.entry["valid_until"]:
         raise Unfit("log.json", f"entry {issued.index} was issued after its permit had ended")
-    items, sources = asked.listed("items"), issued.listed("sources")
+    items, sources = asked.asked(), issued.listed("sources")
     consent = made.consents[0].json("consent")
     if consent is not None:
         _agreed(made.consents[0], permit, items, consent)
     if items is not None and sources is not None:
-        allowed = {(item[0], item[1]) for item in items}
+        allowed = {(item.platform, item.dataset) for item in items}
         if any((source[0], source[1]) not in allowed for source in sources):
             raise Unfit("log.json", f"entry {issued.index} has a source that the permit does not name")
     if profile is None:
@@ -218,14 +234,18 @@ def _issue(made: Chain, issued: Link, profile: Mapping[str, Any] | None) -> None
     _same(f"{place}/profile", "the period", profile["period"], period)
     if consent is not None:
         _same(f"{place}/profile", "the enterprise", profile["subject"], consent["subject"])
+    if items is not None:
+        ways = {(item.platform, item.dataset, item.outlet) for item in items}
+        if any((s["platform"], s["dataset"], s["via"]) not in ways for s in profile["sources"]):
+            raise Unfit(f"{place}/profile", "a source came another way than the permit names")
     if sources is not None:
         named = [[s[k] for k in ("platform", "dataset", "state", "reason", "commitment")] for s in profile["sources"]]
         _same(f"{place}/profile", "the list of sources", named, sources)
         _replies(place, issued, profile)
 
 
-def _agreed(granted: Link, permit: Link, items: Any, consent: Mapping[str, Any]) -> None:
-    """The document covers what the permit allows."""
+def _agreed(granted: Link, permit: Link, items: Sequence[Asked] | None, consent: Mapping[str, Any]) -> None:
+    """The document covers what the permit allows, by the way that the permit allows it."""
     path, entry, told = f"payload/{granted.index}/consent", permit.entry, granted.entry
     _same(path, "the grantee", consent["grantee"], entry["actor"])
     _same(path, "the purpose", consent["purpose"], entry["purpose"], told["purpose"])
@@ -239,9 +259,13 @@ def _agreed(granted: Link, permit: Link, items: Any, consent: Mapping[str, Any])
         raise Unfit(path, "was used more often than agreed")
     parts = {None: consent["scopes"], **{person["subject"]: person["scopes"] for person in consent["persons"]}}
     agreed = {
-        (who, s["platform"], s["dataset"], f) for who, scopes in parts.items() for s in scopes for f in s["fields"]
+        (who, s["platform"], s["dataset"], outlet, f)
+        for who, scopes in parts.items()
+        for s in scopes
+        for outlet in (None, *s["via"])
+        for f in s["fields"]
     }
-    wanted = {(who[0] if who else None, p, d, f) for p, d, fields, *who in items or () for f in fields}
+    wanted = {(i.person, i.platform, i.dataset, i.outlet, f) for i in items or () for f in i.fields}
     if not wanted <= agreed:
         raise Unfit(path, "does not cover what the permit names")
 

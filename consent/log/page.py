@@ -39,6 +39,7 @@ the verifier with keys that you got elsewhere:</p>
 """
 _FOOT = "</main>\n</body>\n</html>\n"
 
+_ITEM = ("平台 Platform", "数据集 Data set", "字段 Fields")
 _CONSENT = {
     "grantee": "被授权人 Given to",
     "purpose": "用途 Purpose",
@@ -97,10 +98,14 @@ def _consent(links: Sequence[Link]) -> Iterator[str]:
     else:
         facts |= {"企业 Enterprise": document["subject"]["name"], "统一社会信用代码 Code": document["subject"]["uscc"]}
         yield from _facts("授权 Consent", facts | {name: document[key] for key, name in _CONSENT.items()})
-        scopes = [[s["platform"], s["dataset"], ", ".join(s["fields"])] for s in document["scopes"]]
-        yield from _table("授权范围 What was agreed", ["平台 Platform", "数据集 Data set", "字段 Fields"], scopes)
+        scopes = [[s["platform"], s["dataset"], ", ".join(s["fields"]), _names(s["via"])] for s in document["scopes"]]
+        yield from _table("授权范围 What was agreed", [*_ITEM, "可经由 Also through"], scopes)
     states = [[link.entry["time"], link.event, link.entry["actor"], _reason(link)] for link in links]
     yield from _table("授权状态 States", ["时间 Time", "事件 Event", "操作人 Actor", "原因 Reason"], states)
+
+
+def _names(outlets: Sequence[str]) -> str | None:
+    return ", ".join(outlets) or None
 
 
 def _reason(link: Link) -> object:
@@ -122,9 +127,10 @@ def _permit(links: Sequence[Link]) -> Iterator[str]:
             "期间 Period": f"{asked.entry['first']} – {asked.entry['last']}",
         },
     )
-    items = asked.listed("items")
-    rows = [[_GONE, "", ""]] if items is None else [[p, d, ", ".join(fields), *who] for p, d, fields, *who in items]
-    yield from _table("准许查询 What could be asked", ["平台 Platform", "数据集 Data set", "字段 Fields"], rows)
+    rows: list[list[object]] = [[_GONE]]
+    if (items := asked.asked()) is not None:
+        rows = [[i.platform, i.dataset, ", ".join(i.fields), i.person, i.outlet] for i in items]
+    yield from _table("准许查询 What could be asked", [*_ITEM, "个人代号 Person", "经由 Through"], rows)
 
 
 def _profile(chain: Chain, issued: Link, profile: Mapping[str, Any] | None) -> Iterator[str]:

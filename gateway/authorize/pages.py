@@ -180,19 +180,19 @@ async def _uses(visit: Visit) -> web.Response:
         RecordEvent("uses.read", ENTERPRISE, consent.id, visit.ask.subject.uscc, {"request": visit.stored.id})
     )
 
-    def items(found: tuple[tuple[str, str], ...]) -> list[str]:
-        return [
-            f"{visit.desk.platforms.get(platform, {}).get(visit.language, platform)}: "
-            + dataset_title(dataset, visit.language)
-            for platform, dataset in found
-        ]
+    outlets = {one.id: one.name for one in visit.ask.intermediaries}
+
+    def item(platform: str, dataset: str, outlet: str | None) -> str:
+        held = visit.desk.platforms.get(platform, {}).get(visit.language, platform)
+        passed = WORDS[visit.language]["passed_on"].format(name=outlets.get(outlet, outlet)) if outlet else ""
+        return f"{held}: {dataset_title(dataset, visit.language)}{passed}"
 
     lenders = visit.services.settings.lenders
     rows = [
         {
             "at": visit.time(use.at),
             "by": lenders[use.lender].name if use.lender in lenders else use.lender,
-            "items": None if use.items is None else items(use.items),
+            "items": None if use.items is None else [item(*way) for way in use.items],
             "period": f"{use.first} – {use.last}" if use.first else "",
             "outcome": outcome_words(use.outcome, visit.language),
             "reads": use.reads,

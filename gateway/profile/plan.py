@@ -1,10 +1,11 @@
 """Which data set is asked of which platform: a pure function that never leaves what the consent names."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
+from consent.policy import PermitItem
 from schemas.consent import Consent
 from schemas.errors import InvalidRequest
 from schemas.profile import State
@@ -109,6 +110,22 @@ def plan(
                 (State.UNAVAILABLE, "no_connector") if agreed else (State.OUT_OF_SCOPE, "consent_out_of_scope")
             )
     return Plan(tuple(items), frozenset(wanted), absent, first, last)
+
+
+def within(planned: Plan, granted: Iterable[PermitItem]) -> Plan:
+    """What of ``planned`` was granted to the enterprise for just that way; what is left without a way is out of
+    scope."""
+    allowed = {(i.platform, i.dataset, i.outlet): i.fields for i in granted if i.person is None}
+    items: list[Item] = []
+    for item in planned.items:
+        fields = item.fields & allowed.get((item.platform, item.dataset, item.outlet), frozenset())
+        if fields:
+            # What the first of a chain leaves is asked first.
+            behind = item.fallback and any(one.dataset == item.dataset for one in items)
+            items.append(replace(item, fields=fields, withheld=item.withheld | item.fields - fields, fallback=behind))
+    lost = {item.dataset for item in planned.items} - {item.dataset for item in items}
+    outside = dict.fromkeys(lost, (State.OUT_OF_SCOPE, "consent_out_of_scope"))
+    return replace(planned, items=tuple(items), absent={**planned.absent, **outside})
 
 
 def _items(

@@ -19,7 +19,7 @@ from gateway.profile.assemble import Request
 from gateway.profile.carried import Carried
 from gateway.profile.collect import collect
 from gateway.profile.issue import IssuedProfile, issue, place_of
-from gateway.profile.plan import Plan, plan
+from gateway.profile.plan import Plan, plan, within
 from gateway.services import Services
 from schemas.base import Model, Name, ShortText, StaffReference
 from schemas.dates import month_add
@@ -115,7 +115,7 @@ async def request_profile(
     if granted is not None:
         granted(permit)
     try:
-        return await _fetch_and_issue(services, ask, planned, permit, profile_id, wait)
+        return await _fetch_and_issue(services, ask, within(planned, permit.items), permit, profile_id, wait)
     except BaseException as error:
         # Only a gateway that stops cancels: what a client that went away asked for is made all the same.
         stopped = ShuttingDown.code if isinstance(error, asyncio.CancelledError) else "internal_error"
@@ -153,12 +153,8 @@ async def _fetch_and_issue(
 
 
 def _permit_items(planned: Plan) -> tuple[PermitItem, ...]:
-    """One for each platform and data set, however many ways there are to it."""
-    fields: dict[tuple[str, str], frozenset[str]] = {}
-    for item in planned.items:
-        place = item.platform, item.dataset
-        fields[place] = fields.get(place, frozenset()) | item.fields
-    return tuple(PermitItem(*place, wanted) for place, wanted in fields.items())
+    """One for each way to a data set."""
+    return tuple(PermitItem(item.platform, item.dataset, item.fields, None, item.outlet) for item in planned.items)
 
 
 async def _close(services: Services, permit: Permit, code: str) -> None:
