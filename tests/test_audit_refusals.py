@@ -1,5 +1,7 @@
 """A client that is refused again and again is told to wait, and the log neither fills up nor loses count."""
 
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest_asyncio
 from consent.evidence import Evidence
 from gateway.audit.refusals import UNKNOWN, Refusals
 from schemas.errors import TooManyRequests
+from schemas.identifiers import uscc_check
 from tests import consent_world
 from tests.gateway_world import gateway_world
 
@@ -100,3 +103,27 @@ async def test_walking_through_ids_ends_in_429_for_that_client_alone(tmp_path: P
         evidence = world.demo.services.evidence
         events = [e["event"] for e in await told(evidence)]
         assert events == ["access.refused"] * 20 + ["access.limited"]
+
+
+async def test_a_walk_through_a_thousand_credit_codes_ends_early_and_is_one_finding(tmp_path: Path) -> None:
+    """The allowance is that of the settings' defaults."""
+    async with gateway_world(tmp_path) as world:
+        limits = world.demo.services.settings.limits
+        ask = world.ask("c" + "0" * 30)
+        seen: Counter[int] = Counter()
+        began = time.monotonic()
+        for n in range(1000):
+            first = f"91990000{n:08}X"
+            subject = {"uscc": first + uscc_check(first), "name": "虚构企业"}
+            reply = await world.send("POST", "/v1/profiles", {**ask, "subject": subject}, lender=world.lender)
+            seen[reply.status] += 1
+        minutes = (time.monotonic() - began) / 60
+        assert limits.refused_burst <= seen[404] <= limits.refused_burst + limits.refused_per_minute * minutes + 1
+        assert seen[404] + seen[429] == 1000
+        events = Counter(e["event"] for e in await told(world.demo.services.evidence))
+        assert events["permit.refused"] == seen[404]
+        assert events.keys() == {"permit.refused", "access.limited"}
+        assert events["access.limited"] <= minutes + 2
+        report = await world.send("GET", "/v1/log/anomalies", lender=world.auditor)
+        (one,) = [one for one in report.json["findings"] if one["rule"] == "enumeration"]
+        assert (one["actor"], one["officer"], one["count"]) == ("demo-bank", None, seen[404])

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from gateway.api.routing import Route
 from gateway.app import ROUTES
+from gateway.authorize.desk import DESK
 from gateway.client import LenderClient
 from gateway.settings import Role
 from tests.gateway_world import World, gateway_world
@@ -58,6 +59,46 @@ async def test_a_route_is_closed_to_every_role_but_its_own_and_the_attempt_is_in
     entry = await last_entry(world)
     assert (entry["event"], entry["code"], entry["operation"]) == ("access.refused", "forbidden", named(route))
     assert entry["actor"] == {"lender": "demo-bank", "operator": "the-operator", "auditor": "the-auditor"}[role]
+
+
+async def not_theirs(world: World) -> list[str]:
+    """Ids of everything that another lender has, and one of nothing."""
+    consent = await world.consent(world.other)
+    profile = await world.other.profile(world.ask(consent["id"]))
+    asked = {"url": "https://hook.example.com/in", "events": ["consent.revoked"]}
+    webhook = await world.send("POST", "/v1/webhooks", asked, lender=world.other)
+    evidence = world.demo.services.evidence
+    of = [orjson.loads(one.entry) for one in await evidence.entries(0, evidence.size)]
+    permit = next(entry["permit"] for entry in of if entry["event"] == "permit.granted")
+    return ["nothing-of-yours", "m" + "0" * 30, consent["id"], profile["id"], webhook.json["id"], permit]
+
+
+async def test_every_404_and_403_of_every_route_is_one_entry(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.app[DESK], "identity", None)
+    ids = await not_theirs(world)
+    bodies: dict[str, Any] = {
+        "POST /v1/consents": world.grant(grantee="other-bank"),
+        "POST /v1/consents/{id}/amend": world.grant(),
+        **{f"POST /v1/consents/{{id}}/{act}": {"reason": "x"} for act in ("revoke", "suspend", "resume")},
+        "POST /v1/consent-requests": {},
+        "POST /v1/profiles": world.ask("c" + "0" * 30),
+        "POST /v1/log/unmask": {"index": 10**9, "reason": "x"},
+    }
+    evidence = world.demo.services.evidence
+    silent = []
+    for route in GUARDED:
+        for one in ids if "{" in route.path else ids[:1]:
+            size = evidence.size
+            path = re.sub(r"{[^}]+}", one, route.path)
+            reply = await world.send(route.method, path, bodies.get(named(route)), lender=client(world, route.roles[0]))
+            if "{" in route.path or {403, 404} & {*route.errors}:
+                assert reply.status in (403, 404), (named(route), reply.body)
+                entry = await last_entry(world)
+                refused = entry["event"] in ("access.refused", "permit.refused")
+                silent += [] if refused and evidence.size == size + 1 else [named(route)]
+            else:
+                assert reply.status not in (403, 404), named(route)
+    assert silent == []
 
 
 async def test_there_is_something_to_refuse_for_every_role() -> None:

@@ -191,7 +191,7 @@ def test_a_list_that_is_gone_leaves_open_whether_its_entry_names_the_platform(st
 
 
 def test_a_permit_is_found_by_the_outlet_that_it_names(store: Store) -> None:
-    through = {"event": "permit.granted", "items": [["sh-tax", "tax_returns", [], None, "outlet-a"]]}
+    through: dict[str, Any] = {"event": "permit.granted", "items": [["sh-tax", "tax_returns", [], None, "outlet-a"]]}
     person = {"event": "permit.granted", "items": [["sh-tax", "tax_returns", [], "outlet-a"]]}
     issued = {"event": "profile.issued", "sources": [["sh-tax", "tax_returns", "present", None, "outlet-a"]]}
     fill(store, [through, person, issued])

@@ -24,10 +24,11 @@ from gateway.services import SERVICES, Services
 from gateway.settings import Role
 from schemas.base import Count, Json, Model, Name, ShortText, StaffReference, Text, Time, Uscc, first_flaw, utc_text
 from schemas.consent import Enterprise
-from schemas.errors import Forbidden, InvalidRequest
+from schemas.errors import Forbidden, InvalidRequest, NotFound
 
 LIMIT = 100
 _ZIP = "application/zip"
+_UNMASK = "POST /v1/log/unmask"
 _CURSOR = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")
 
 
@@ -188,11 +189,14 @@ def shown(finding: Finding) -> dict[str, Json]:
 async def whole(request: web.Request) -> web.Response:
     services, auditor = request.app[SERVICES], request[LENDER]
     if not services.settings.auditors[auditor].unmask:
-        refused = access_refused(auditor, Forbidden.code, "POST /v1/log/unmask", None)
-        await services.evidence.submit(refused)
+        await services.evidence.submit(access_refused(auditor, Forbidden.code, _UNMASK, None))
         raise Forbidden(at="unmask", mend="the operator's settings let this auditor see masked entries only")
     asked = await parse_body(request, Unmask)
-    seen = await unmask(services, auditor, asked.index, asked.reason)
+    try:
+        seen = await unmask(services, auditor, asked.index, asked.reason)
+    except NotFound:
+        await services.evidence.submit(access_refused(auditor, NotFound.code, _UNMASK, None))
+        raise
     return answer(WholeEntry(index=seen.index, entry=dict(seen.entry), enterprise=seen.enterprise))
 
 

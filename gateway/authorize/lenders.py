@@ -37,6 +37,7 @@ class RequestMade(RequestStatus):
 async def ask(request: web.Request) -> web.Response:
     desk, services, lender = request.app[DESK], request.app[SERVICES], request[LENDER]
     if desk.identity is None:
+        await services.evidence.submit(access_refused(lender, Forbidden.code, "POST /v1/consent-requests", None))
         raise Forbidden(at="identity_check", mend="this gateway cannot check who agrees")
     asked = await parse_body(request, ConsentAsk)
     check_ask(asked, {name: connector.datasets for name, connector in services.connectors.items()})
