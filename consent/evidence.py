@@ -174,7 +174,7 @@ class Evidence:
 
     async def log_keys(self) -> Succession:
         """The keys that the log has had, from its entries."""
-        return await self._read(succession, self._ledger.origin)
+        return await self._read(succession)
 
     async def entries(self, start: int, stop: int) -> list[LogEntry]:
         """Entries ``start`` up to ``stop``, as far as there are any."""
@@ -276,7 +276,7 @@ class Evidence:
     def _remember_head(self) -> None:
         head = self._journal.head
         if head.size != self._anchored:
-            self._safe.remember(head.checkpoint)
+            self._safe.remember(head.checkpoint, self.vkey)
             self._anchored = head.size
 
     @asynccontextmanager

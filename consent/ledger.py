@@ -145,15 +145,16 @@ class Ledger:
                 )
             )
 
-    def check(self, connection: Connection, known: Head | None) -> Head:
+    def check(self, connection: Connection, known: Head | None, vkeys: Sequence[Vkey] = ()) -> Head:
         """The stored head, after holding it against its range, its signature, the entries and the last known head.
+        ``vkeys`` may have signed it too.
 
         Raises LogBroken: nothing may be signed on top of what does not hold together.
         """
         row = _head_row(connection)
         try:
             tree = CompactRange.from_bytes(row.range)
-            checkpoint = self._opened(row.checkpoint)
+            checkpoint = self._opened(row.checkpoint, vkeys)
         except (ProofError, NoteError):
             raise LogBroken(at="head") from None
         if (tree.size, tree.root()) != (row.size, row.root):
@@ -171,9 +172,9 @@ class Ledger:
         """Whether the stored log has come to ``head``, or went on from it."""
         return _head_row(connection).size >= head.size and root_at(connection, head.size) == head.root
 
-    def _opened(self, note: str) -> Checkpoint:
+    def _opened(self, note: str, vkeys: Sequence[Vkey]) -> Checkpoint:
         try:
-            return open_checkpoint(note, [self.vkey])[0]
+            return open_checkpoint(note, [self.vkey, *vkeys])[0]
         except NoteError:
             for key in self._other_keys():
                 with suppress(NoteError):
@@ -216,10 +217,6 @@ class Page:
         self._new_key: Ed25519PrivateKey | None = None
 
     @property
-    def origin(self) -> str:
-        return self._ledger.origin
-
-    @property
     def size(self) -> int:
         """Of the committed log, without what this transaction appends."""
         return self._tree.size
@@ -229,7 +226,8 @@ class Page:
         if self._new_key:
             return None
         index = self._tree.size + len(self._leaves)
-        return Rotation(self.origin, index, self._ledger.vkey, Vkey.of(self.origin, new_key))
+        origin = self._ledger.origin
+        return Rotation(origin, index, self._ledger.vkey, Vkey.of(origin, new_key))
 
     def rotate(self, rotation: Rotation, new_key: Ed25519PrivateKey) -> str:
         """Sign this transaction's head with the new key; answers with the statement for the next entry."""

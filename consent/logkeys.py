@@ -13,9 +13,9 @@ from consent.reads import rotations
 from schemas.errors import InvalidRequest, LogBroken
 
 
-def succession(connection: Connection, origin: str) -> Succession:
+def succession(connection: Connection) -> Succession:
     """The keys that the log has had. Raises LogBroken for a rotation that does not hold."""
-    keys = Succession(origin)
+    keys = Succession()
     try:
         for held in rotations(connection):
             keys.add(held.index, held.entry)
@@ -34,7 +34,9 @@ class RotateLogKey(Command[Rotation]):
     def decide(self, batch: Batch) -> Rotation | Refusal:
         page = batch.page
         rotation = page.rotation(self.new_key)
-        if rotation is None or rotation.new in (rotation.old, *succession(batch.connection, page.origin).keys):
+        if rotation is None or rotation.new.key in {
+            vkey.key for vkey in (rotation.old, *succession(batch.connection).keys)
+        }:
             return Refusal(InvalidRequest(at="key", mend="a key that this log has not had"))
         statement = page.rotate(rotation, self.new_key)
         batch.append(EVENT, self.actor, None, None, {"statement": statement})

@@ -11,7 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from consent.keys import key_row, read_ring
 from consent.ledger import Ledger, root_at
-from consent.log.note import Checkpoint, Note, NoteError
+from consent.log.note import Checkpoint, Note, NoteError, Vkey
+from consent.log.rotation import EVENT as REKEYED
+from consent.log.rotation import Rotation
 from consent.safe import Safe
 from consent.storage import Store, execute_many
 from consent.tables import keyring, log_head, metadata, subject_keys
@@ -54,14 +56,14 @@ def prepare(
             if note is None:
                 ledger.create(connection)
             elif resume:
-                note = _resume(connection, ledger, note, utc_text(now))
+                note = _resume(connection, ledger, note, safe, utc_text(now))
             elif not _continues(connection, note):
                 raise LogBehind
             _try_keys(connection, vault, safe, utc_text(now))
     except (SQLAlchemyError, sqlite3.Error, OSError):
         raise StorageUnavailable(retry_after=5) from None
     if note is not None and resume:
-        safe.remember(note)
+        safe.remember(note, ledger.vkey.text())
 
 
 def _anchored(note: str) -> Checkpoint:
@@ -80,28 +82,32 @@ def _continues(connection: Connection, note: str) -> bool:
     return root_at(connection, known.size) == known.root
 
 
-def _resume(connection: Connection, ledger: Ledger, note: str, time: str) -> str:
+def _resume(connection: Connection, ledger: Ledger, note: str, safe: Safe, time: str) -> str:
     known = _anchored(note)
-    if known.origin == ledger.origin:
-        raise ConfigurationError(at="origin", mend="another one: the log of this origin ends with what was signed last")
+    vkeys = [Vkey.parse(line) for line in safe.vkeys()]
     head = connection.execute(select(log_head)).one_or_none()
+    origin = known.origin if head is None else head.origin
+    if ledger.origin in {known.origin, *(vkey.name for vkey in vkeys)}:
+        raise ConfigurationError(at="origin", mend="one that no log here has had: each ends with what was signed last")
+    if origin == ledger.origin:
+        # An attempt that was killed between its commit and the anchor.
+        return ledger.check(connection, None).checkpoint
     if head is None:
         ledger.create(connection)
-    elif head.origin != ledger.origin:
+    else:
         # What the backup holds must hold together under its own origin before another one vouches for it.
-        ledger.named(head.origin).check(connection, None)
+        before = ledger.named(origin)
+        before.check(connection, None, vkeys)
+        ledger.key = before.key
         signed = ledger.sign(head.size, head.root)
         connection.execute(update(log_head).values(origin=ledger.origin, checkpoint=signed))
     page = ledger.open(connection)
-    page.append(
-        "log.resumed",
-        id=uuid4().hex,
-        time=time,
-        actor="operator",
-        consent=None,
-        subject=None,
-        data={"checkpoint": note},
-    )
+    handover = Rotation(origin, page.size, Vkey.of(origin, ledger.key), ledger.vkey)
+    for event, data in (
+        (REKEYED, {"statement": handover.sign(ledger.key, ledger.key)}),
+        ("log.resumed", {"checkpoint": note}),
+    ):
+        page.append(event, id=uuid4().hex, time=time, actor="operator", consent=None, subject=None, data=data)
     return page.write()[0].checkpoint
 
 

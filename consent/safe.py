@@ -155,16 +155,30 @@ class Safe:
         except (OSError, ValueError):
             raise _unreadable("checkpoint") from None
 
-    def remember(self, checkpoint: str) -> None:
-        """Put it in the place of the one before, whole or not at all. Raises KeysUnavailable."""
-        new = self._anchor / f"checkpoint.{os.getpid()}"
+    def remember(self, checkpoint: str, vkey: str) -> None:
+        """Put it in the place of the one before, whole or not at all; ``vkey`` verifies it. Raises KeysUnavailable."""
         try:
             self._anchor.mkdir(mode=0o700, exist_ok=True)
-            _write(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE), checkpoint.encode())
-            new.replace(self._anchor / "checkpoint")
-            _sync(self._anchor)
-        except OSError:
+            if vkey not in (known := self.vkeys()):
+                self._put("vkeys", "".join(f"{line}\n" for line in (*known, vkey)))
+            self._put("checkpoint", checkpoint)
+        except (OSError, ConfigurationError):
             raise KeysUnavailable(what="anchor") from None
+
+    def vkeys(self) -> list[str]:
+        """The verifier key of every log that signed here. Raises ConfigurationError."""
+        try:
+            return (self._anchor / "vkeys").read_text("utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError):
+            raise _unreadable("vkeys") from None
+
+    def _put(self, name: str, text: str) -> None:
+        new = self._anchor / f"{name}.{os.getpid()}"
+        _write(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE), text.encode())
+        new.replace(self._anchor / name)
+        _sync(self._anchor)
 
 
 def newest_stones(tombstones: list[Tombstone]) -> dict[tuple[str, str], Tombstone]:

@@ -177,9 +177,9 @@ async def test_a_rotation_in_the_file_that_does_not_hold_is_a_broken_log(entry: 
     async with world(path):
         pass
     database = Database(path)
-    row = {"position": 0, "id": "x", "event": EVENT, "time": "", "entry": entry, "leaf": b""}
+    row = {"position": 0, "id": "x", "event": EVENT, "time": "", "actor": "operator", "entry": entry, "leaf": b""}
     with database.connect() as connection, connection.begin():
         connection.execute(insert(log_entries).values(**row))
         with pytest.raises(LogBroken):
-            succession(connection, ORIGIN)
+            succession(connection)
     database.dispose()

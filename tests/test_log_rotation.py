@@ -10,7 +10,7 @@ from consent.log.note import COSIGNATURE, Checkpoint, NoteError, Vkey, sign_chec
 from consent.log.report import Report
 from consent.log.rotation import EVENT, MARK, Rotation, Succession
 from consent.log.verify import verify_files
-from tests.log_export import KEY, ORIGIN, OTHER_KEY, VKEY, Log, Memory, blamed, entry, exported, flips
+from tests.log_export import KEY, ORIGIN, OTHER_KEY, VKEY, WITNESS_KEY, Log, Memory, blamed, entry, exported, flips
 
 THIRD_KEY = Ed25519PrivateKey.from_private_bytes(bytes([7]) * 32)
 NEW, THIRD = Vkey.of(ORIGIN, OTHER_KEY), Vkey.of(ORIGIN, THIRD_KEY)
@@ -135,9 +135,92 @@ def test_an_entry_that_only_mentions_the_event_is_no_rotation() -> None:
     mention = json.dumps(inner, sort_keys=True, separators=(",", ":")).encode()
     assert MARK in mention
     assert verify_files(log(600, {300: mention}, KEY), [VKEY]).ok
-    empty = Succession(ORIGIN)
+    empty = Succession()
     empty.add(300, mention)
-    assert (empty.last, empty.keys, empty.limit(VKEY)) == (None, (), None)
+    assert (empty.last, empty.keys, empty.limit(VKEY), empty.ended(ORIGIN)) == (None, (), None, None)
+
+
+SECOND = "second.example.test/invented"
+RESUMED, RESUMED_NEW = (Vkey.of(SECOND, key) for key in (KEY, OTHER_KEY))
+KEYS |= {RESUMED: KEY, RESUMED_NEW: OTHER_KEY}
+FOURTH = Vkey.of(ORIGIN, WITNESS_KEY)
+KEYS |= {FOURTH: WITNESS_KEY} | {Vkey.of(name, THIRD_KEY): THIRD_KEY for name in (SECOND, "third.example")}
+
+
+def resumed(index: int, old: Vkey, new: Vkey) -> bytes:
+    return rotated(index, old=old, new=new, origin=old.name)
+
+
+def second(size: int, rotations: dict[int, bytes], key: Ed25519PrivateKey = KEY, origin: str = SECOND) -> Memory:
+    return exported(Log([rotations.get(at, entry(at)) for at in range(size)], key=key, origin=origin))
+
+
+CHANGED = {300: rotated(300), 400: resumed(400, NEW, RESUMED_NEW)}
+
+
+def test_a_log_that_changed_its_key_goes_on_under_another_name_and_any_key_of_the_chain_leads_there() -> None:
+    files = second(600, CHANGED, OTHER_KEY)
+    for trusted in ([VKEY], [NEW], [RESUMED_NEW], []):
+        report = verify_files(files, trusted)
+        assert (report.ok, report.signers) == (True, (RESUMED_NEW.label(),))
+        assert report.rotations[1] == (400, NEW.label(), RESUMED_NEW.label())
+    again = {**CHANGED, 500: rotated(500, old=RESUMED_NEW, new=Vkey.of(SECOND, THIRD_KEY), origin=SECOND)}
+    assert verify_files(second(600, again, THIRD_KEY), [VKEY]).ok
+    assert verify_files(second(1, {0: resumed(0, VKEY, RESUMED)}), [VKEY]).ok
+
+
+def test_a_remembered_head_of_the_old_name_is_good_as_far_as_the_log_went_on() -> None:
+    files = second(600, CHANGED, OTHER_KEY)
+    for trusted in ([], [VKEY], [RESUMED_NEW]):
+        assert verify_files(files, trusted, head(200, CHANGED, KEY)).ok
+        assert verify_files(files, trusted, head(400, CHANGED, OTHER_KEY)).ok
+    late = verify_files(files, [VKEY], head(401, {300: rotated(300)}, OTHER_KEY))
+    assert said(late) == ("history", None)
+    assert "remembered with 401 entries and went on under another name with 400" in late.text()
+    other = sign_checkpoint(Checkpoint("third.example", 1, bytes(32)), ORIGIN, KEY)
+    assert "of another log" in verify_files(files, [VKEY], other).text()
+
+
+def test_where_the_change_of_the_key_was_lost_with_the_database_only_the_newer_keys_lead_on() -> None:
+    lost = {100: rotated(100, old=THIRD, new=VKEY), 400: resumed(400, NEW, RESUMED_NEW)}
+    files = second(600, lost, OTHER_KEY)
+    assert verify_files(files).ok
+    for trusted, good in ((NEW, True), (RESUMED_NEW, True), (VKEY, False), (THIRD, False)):
+        assert verify_files(files, [trusted]).ok == good
+    # Without a new name a key that nothing led to takes over nothing.
+    unled = {100: lost[100], 400: rotated(400, old=NEW, new=FOURTH)}
+    assert said(verify_files(log(600, unled, KEYS[FOURTH]))) == ("entry", 400)
+
+
+def test_a_head_of_another_name_than_the_log_went_on_under_is_refused() -> None:
+    for files in (
+        second(600, CHANGED, OTHER_KEY, ORIGIN),
+        second(600, CHANGED, OTHER_KEY, "third.example"),
+        second(600, ONCE, OTHER_KEY),
+        second(600, {400: resumed(400, VKEY, RESUMED)}, OTHER_KEY),
+    ):
+        assert said(verify_files(files)) == ("checkpoint", None)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        rotated(500, old=NEW, new=THIRD),
+        resumed(500, NEW, Vkey.of("third.example", THIRD_KEY)),
+        rotated(500, old=RESUMED_NEW, new=RESUMED, origin=SECOND),
+        rotated(500, old=RESUMED_NEW, new=RESUMED, origin=ORIGIN),
+        rotated(500, old=VKEY, new=Vkey.of(SECOND, THIRD_KEY), origin=SECOND),
+    ],
+    ids=[
+        "under the old name",
+        "from the old name again",
+        "to a replaced key",
+        "of a foreign name",
+        "from another name",
+    ],
+)
+def test_after_it_went_on_nothing_of_the_old_name_or_of_a_replaced_key_is_accepted(bad: bytes) -> None:
+    assert said(verify_files(second(600, {**CHANGED, 500: bad}, OTHER_KEY))) == ("entry", 500)
 
 
 def test_every_flipped_bit_of_a_rotation_entry_is_found_and_named() -> None:

@@ -175,7 +175,7 @@ class _Opened:
         self._files = files
         self.unread = set(files)
         self.head: Head = open_head(self.read("vkey"), self.read("checkpoint"))
-        self.succession = Succession(self.head.checkpoint.origin)
+        self.succession = Succession()
         self.jwk: dict[str, str] | None = None
         try:
             links = [self._link(one) for one in self._entries()]

@@ -3,6 +3,10 @@
 The statement is a signed note (https://c2sp.org/signed-note) of five lines: a header, the origin, the index of the
 entry that holds it, the old key and the new one (verifier keys). The old key signs no head that covers this entry, the
 new key every head from there on. Both sign, so neither can be named by somebody who does not hold it.
+
+A new key of another name says that the log goes on under that name as its origin: its database was lost or put back
+from a backup, and it must not sign a second head of one size under the name that it had. Only there the old key may be
+one that no entry before names, for the entry that named it may be among those that were lost.
 """
 
 import json
@@ -57,9 +61,10 @@ class Rotation:
 class Succession:
     """The keys of one log in their order, from the rotations in its entries."""
 
-    def __init__(self, origin: str) -> None:
-        self._origin = origin
+    def __init__(self) -> None:
         self._until: dict[Vkey, int] = {}
+        self._replaced: set[bytes] = set()
+        self._linked = 0
         self.rotations: list[Rotation] = []
 
     def add(self, index: int, entry: bytes) -> None:
@@ -70,10 +75,16 @@ class Succession:
         if type(statement := value.get("statement")) is not str:
             raise NoteError("a rotation without its statement")
         rotation = Rotation.open(statement)
-        if (rotation.origin, rotation.index) != (self._origin, index):
+        if rotation.index != index or rotation.old.name != rotation.origin:
             raise NoteError("a statement of another place or another log")
-        if self.last not in (None, rotation.old) or rotation.new in self._until:
+        if not {rotation.old.key, rotation.new.key}.isdisjoint(self._replaced):
             raise NoteError("a rotation from or to a key that had been replaced")
+        if self.last not in (None, rotation.old):
+            if rotation.new.name == rotation.origin or self.last.name != rotation.origin:
+                raise NoteError("a rotation from a key that the log had not gone on with")
+            self._linked = len(self.rotations)
+        if rotation.old.key != rotation.new.key:
+            self._replaced.add(rotation.old.key)
         self._until[rotation.old] = index
         self.rotations.append(rotation)
 
@@ -85,7 +96,16 @@ class Succession:
     @property
     def keys(self) -> tuple[Vkey, ...]:
         """Every key that a rotation names, oldest first."""
-        return (*self._until, *(rotation.new for rotation in self.rotations[-1:]))
+        return tuple(dict.fromkeys(vkey for one in self.rotations for vkey in (one.old, one.new)))
+
+    @property
+    def linked(self) -> tuple[Vkey, ...]:
+        """Those from which one statement after the other leads to the last."""
+        return tuple(dict.fromkeys(vkey for one in self.rotations[self._linked :] for vkey in (one.old, one.new)))
+
+    def ended(self, origin: str) -> int | None:
+        """How many entries the log had when it went on under another name than ``origin``; None where it did not."""
+        return next((one.index for one in self.rotations if one.origin == origin != one.new.name), None)
 
     def limit(self, vkey: Vkey) -> int | None:
         """The largest size that a replaced key may sign; None for any other key."""

@@ -61,12 +61,12 @@ def signers(head: Head, keys: Succession, trusted: Sequence[Vkey]) -> tuple[Vkey
     for vkey in head.vkeys:
         if (limit := keys.limit(vkey)) is not None:
             raise _wrong_head(f"signed by {vkey.label()}, a key that was replaced at entry {limit}")
-    if keys.last and keys.last not in head.vkeys:
+    if keys.last and (keys.last not in head.vkeys or keys.last.name != head.checkpoint.origin):
         raise _wrong_head(f"not signed by {keys.last.label()}, the key that the log went on with")
     if not trusted:
         return head.vkeys
     found = tuple(vkey for vkey in head.vkeys if vkey in trusted)
-    if not found and keys.last and not set(trusted).isdisjoint(keys.keys):
+    if not found and keys.last and not set(trusted).isdisjoint(keys.linked):
         found = (keys.last,)
     if not found:
         raise _wrong_head("no trusted key signed this checkpoint")
@@ -99,10 +99,12 @@ def check_history(old_note: str, prefix_root: bytes, head: Head, keys: Successio
         by = Note.parse(old_note).signers([*(trusted or head.vkeys), *keys.keys])
     except NoteError as err:
         raise _wrong_history(f"the remembered checkpoint: {err}") from None
-    if old.origin != head.checkpoint.origin:
+    size = head.checkpoint.size if old.origin == head.checkpoint.origin else keys.ended(old.origin)
+    if size is None:
         raise _wrong_history("the remembered checkpoint is of another log")
-    if old.size > head.checkpoint.size:
-        text = f"rolled back or cut off: it was remembered with {old.size} entries and has {head.checkpoint.size}"
+    if old.size > size:
+        now = "has" if old.origin == head.checkpoint.origin else "went on under another name with"
+        text = f"rolled back or cut off: it was remembered with {old.size} entries and {now} {size}"
         raise _wrong_history(text)
     if old.root != prefix_root:
         raise _wrong_history(f"rewritten: its first {old.size} entries are not those of the remembered checkpoint")

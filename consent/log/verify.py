@@ -78,7 +78,7 @@ def verify_files(
         by_witnesses = cosigners(head, witnesses)
         walk = _Walk(files, head.checkpoint.size, old.size if old else 0)
         walk.judge(head.checkpoint.root)
-        keys = walk.succession(head.checkpoint.origin)
+        keys = walk.succession()
         by = signers(head, keys, vkeys)
         if old_checkpoint is not None:
             check_history(old_checkpoint, walk.prefix_root, head, keys, vkeys)
@@ -185,9 +185,9 @@ class _Walk:
                 return Problem("tile", path, "not the hashes of the entries below", first, first + width * span - 1)
         return None
 
-    def succession(self, origin: str) -> Succession:
+    def succession(self) -> Succession:
         """The keys that the entries name; after ``judge`` passed them all."""
-        keys = Succession(origin)
+        keys = Succession()
         for index, path, entry in self._marked:
             try:
                 keys.add(index, entry)
