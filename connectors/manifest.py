@@ -25,6 +25,8 @@ class Loaded:
     """A manifest ready to serve. ``version`` is the manifest's own and the first 12 hex digits of its SHA-256."""
 
     folder: Path
+    files: tuple[Path, ...]
+    """The manifest, and the template that it extends."""
     fixtures: Path
     """The template's where a manifest extends one and has none of its own."""
     manifest: Manifest
@@ -75,6 +77,7 @@ def _compile(folder: Path, source: Source, manifest: Manifest, catalogue: Mappin
     own = folder / "fixtures"
     loaded = Loaded(
         folder,
+        (source.file, source.template.file) if source.template else (source.file,),
         source.template.file.parent / "fixtures" if source.template and not own.is_dir() else own,
         manifest,
         f"{manifest.version}+{hashlib.sha256(source.whole.encode()).hexdigest()[:12]}",
@@ -103,7 +106,7 @@ def _check_auth(manifest: Manifest, options: Mapping[str, Json], prefix: KeyPath
 
 
 def manifest_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of ``manifest.toml``, for editors: with ``extends``, the template may say what is missing."""
+    """JSON Schema (2020-12) of ``manifest.toml``, for editors: with ``extends``, a template may say what is missing."""
     schema = json_schema(Manifest)
     schema["properties"] = {"extends": {"type": "string", "title": "Extends"}, **schema["properties"]}
     needed = schema.pop("required")

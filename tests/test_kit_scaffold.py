@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 import pytest
 
 from connectors.kit.checklist import RULES

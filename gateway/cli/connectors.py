@@ -8,7 +8,7 @@ import orjson
 import typer
 
 from connectors.base import Connector, Progress, Query, Subject
-from connectors.kit.conformance import check
+from connectors.kit.suite import suite
 from connectors.ports import OpenGuard
 from connectors.registry import BUILT_IN
 from gateway.cli.shared import AsJson, print_json, print_table, run, say, write
@@ -78,8 +78,8 @@ def show(connector: str, as_json: AsJson = False) -> None:
 def run_suite(
     connector: Annotated[str, typer.Argument(help="A folder, or a built-in id.")], as_json: AsJson = False
 ) -> None:
-    """检验 Run the conformance suite over the connector's fixtures; exit status 1 when anything fails."""
-    results = check(_folder(connector))
+    """检验 Fixtures, faults over real sockets, drift, logs, speed, checklist; exit status 1 when anything fails."""
+    results = suite(_folder(connector))
     if as_json:
         print_json([{"name": r.name, "ok": r.ok, "why": r.why} for r in results])
     else:
