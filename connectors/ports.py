@@ -65,12 +65,17 @@ class StateStore(Protocol):
     async def drop_ticket(self, use: str, place: str) -> None:
         """It is of no use any more; there need not be one."""
 
+    async def take_quota(self, platform: str, day: str, wanted: int, daily: int) -> int:
+        """At most ``wanted`` of the ``daily`` calls that all processes together may make on ``day``; 0 where none is
+        left. What was given is used up."""
+
 
 class MemoryState:
     """What is remembered by one process: for the developer's bench and tests."""
 
     def __init__(self) -> None:
         self.tickets: dict[tuple[str, str], Ticket] = {}
+        self.used: dict[tuple[str, str], int] = {}
 
     async def ticket(self, use: str, place: str) -> Ticket | None:
         return self.tickets.get((use, place))
@@ -80,6 +85,12 @@ class MemoryState:
 
     async def drop_ticket(self, use: str, place: str) -> None:
         self.tickets.pop((use, place), None)
+
+    async def take_quota(self, platform: str, day: str, wanted: int, daily: int) -> int:
+        used = self.used.get((platform, day), 0)
+        given = max(0, min(wanted, daily - used))
+        self.used[platform, day] = used + given
+        return given
 
 
 class OpenGuard:

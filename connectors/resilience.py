@@ -202,6 +202,9 @@ class Gate:
         self, concurrency: int, rate: float, *, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep
     ) -> None:
         burst = max(1, int(rate))
+        self._rate = rate
+        self._concurrency = self._allowed = concurrency
+        self._owed = 0
         self._inside = asyncio.Semaphore(concurrency)
         self._entries: deque[float] = deque(maxlen=burst)
         self._span = burst / rate
@@ -217,14 +220,40 @@ class Gate:
                     while (wait := self._wait()) > 0:
                         await self._sleep(wait)
         except BaseException:
-            self._inside.release()
+            self._leave()
             raise
         self._entries.append(self._clock())
 
     async def __aexit__(
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._inside.release()
+        self._leave()
+
+    async def share(self, processes: int) -> None:
+        """Keep to this process's part of what the platform allows: of the rate exactly, of the concurrency at least
+        one."""
+        inside, burst = max(1, self._concurrency // processes), max(1, int(self._rate / processes))
+        while self._allowed < inside:
+            self._allowed += 1
+            if self._owed:
+                self._owed -= 1
+            else:
+                self._inside.release()
+        while self._allowed > inside:
+            self._allowed -= 1
+            if self._inside.locked():
+                self._owed += 1
+            else:
+                await self._inside.acquire()
+        if burst != self._entries.maxlen:
+            self._entries = deque(self._entries, maxlen=burst)
+        self._span = burst * processes / self._rate
+
+    def _leave(self) -> None:
+        if self._owed:
+            self._owed -= 1
+        else:
+            self._inside.release()
 
     def _wait(self) -> float:
         entries = self._entries

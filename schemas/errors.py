@@ -399,6 +399,12 @@ class CircuitOpen(UpstreamError):
     code = "circuit_open"
 
 
+class QuotaExhausted(UpstreamError):
+    """All calls that the platform allows in a day have been made; ``next_attempt_at`` is when the next day begins."""
+
+    code = "quota_exhausted"
+
+
 class Maintenance(UpstreamError):
     """Inside a maintenance window that the manifest declares."""
 

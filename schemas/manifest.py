@@ -137,9 +137,11 @@ class Outcome(Model):
 
 
 class Limits(Model):
-    """``timeout`` is per attempt; ``max_pages`` and ``max_rows`` per data set and period asked."""
+    """``daily``: calls in a day of Asia/Shanghai, all processes together. ``timeout`` is per attempt;
+    ``max_pages`` and ``max_rows`` per data set and period asked."""
 
     rate: Rate = "20/s"
+    daily: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 8
     timeout: Duration = "5s"
     attempts: Annotated[int, Field(ge=1, le=10)] = 3

@@ -353,6 +353,13 @@ PROBLEMS: dict[str, Problem] = {
     "circuit_open": Problem(
         503, "The platform failed lately and is given time to recover", "平台近期多次失败，暂停访问", _RETRY, _RETRY_ZH
     ),
+    "quota_exhausted": Problem(
+        503,
+        "All calls that the platform allows in a day have been made",
+        "该平台当日可用调用次数已用完",
+        "Ask again after the time that the details name.",
+        "请在详情所示时间之后重试。",
+    ),
     "maintenance": Problem(
         503, "The platform is inside its announced maintenance", "平台处于公告的维护时段", _RETRY, _RETRY_ZH
     ),

@@ -389,3 +389,34 @@ async def test_a_visit_that_fails_leaves_its_place() -> None:
         with pytest.raises(UpstreamConnect):
             async with gate:
                 raise UpstreamConnect
+
+
+async def test_processes_share_rate_and_concurrency_and_give_the_part_back() -> None:
+    gate = Gate(4, 100)
+    await gate.share(2)
+    inside = [gate, gate]
+    for one in inside:
+        await one.__aenter__()
+    third = asyncio.ensure_future(gate.__aenter__())
+    await asyncio.sleep(0)
+    assert not third.done()
+    await gate.share(1)
+    await asyncio.wait_for(third, 5)
+    await gate.share(4)
+    # Three are inside where one is allowed: two leave before anybody else enters.
+    fourth = asyncio.ensure_future(gate.__aenter__())
+    for _ in range(2):
+        await gate.__aexit__(None, None, None)
+        await asyncio.sleep(0)
+        assert not fourth.done()
+    await gate.__aexit__(None, None, None)
+    await asyncio.wait_for(fourth, 5)
+    await gate.__aexit__(None, None, None)
+    await gate.share(1)
+    assert await asyncio.wait_for(_enter(gate, 4), 5) == 4
+
+
+async def _enter(gate: Gate, times: int) -> int:
+    for _ in range(times):
+        await gate.__aenter__()
+    return times

@@ -4,17 +4,29 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 from connectors.base import Progress
+from connectors.breaker import Breaker
 from connectors.engine.request import Template, Values
 from connectors.engine.rules import Judge, Tree, Verdict
 from connectors.ports import Guard
+from connectors.quota import Quota
 from connectors.resilience import Gate, RetryBudget, RetryPolicy, attempts
 from connectors.signing.base import Moment, Signer
 from connectors.signing.verifying import Opener
 from connectors.wire import Leave, WireReply, WireRequest
-from schemas.errors import DeadlineExceeded, UpstreamDenied, UpstreamSignature
+from schemas.base import utc_text
+from schemas.errors import (
+    CircuitOpen,
+    DeadlineExceeded,
+    UpstreamConnect,
+    UpstreamDenied,
+    UpstreamSignature,
+    UpstreamTimeout,
+    UpstreamTruncated,
+)
 
 
 class Transport(Protocol):
@@ -35,6 +47,8 @@ class Line:
     clock: Callable[[], float]
     nonce: Callable[[], str]
     sleep: Callable[[float], Awaitable[None]]
+    breaker: Breaker
+    quota: Quota | None = None
     opener: Opener | None = None
     """For a platform that signs its replies."""
 
@@ -113,15 +127,38 @@ class Caller:
             raise
 
     async def _send(self, request: WireRequest) -> WireReply:
-        async with self._line.gate:
+        line = self._line
+        async with line.gate:
+            if line.quota is not None:
+                await line.quota.take(line.clock())
             left = self.deadline - self._now()
             if left <= 0:
                 raise DeadlineExceeded
-            # Last, so that no wait lies between this leave and the send.
-            await self._guard.may_send()
-            self._progress.calls += 1
-            timeout = min(self._line.timeout, left)
-            return await self._line.transport.send(request, timeout=timeout, leave=self._guard.may_send)
+            probe, good = self._enter(), None
+            try:
+                # Last, so that no wait lies between this leave and the send.
+                await self._guard.may_send()
+                self._progress.calls += 1
+                timeout = min(line.timeout, left)
+                reply = await line.transport.send(request, timeout=timeout, leave=self._guard.may_send)
+                good = reply.status < 500
+            except (UpstreamConnect, UpstreamTruncated):
+                good = False
+                raise
+            except UpstreamTimeout:
+                # A caller who cannot wait says nothing about the platform.
+                good = False if left >= line.timeout else None
+                raise
+            finally:
+                line.breaker.leave(probe, good)
+            return reply
+
+    def _enter(self) -> bool:
+        breaker, now = self._line.breaker, self._line.clock()
+        try:
+            return breaker.enter()
+        except CircuitOpen:
+            raise CircuitOpen(next_attempt_at=utc_text(datetime.fromtimestamp(now + breaker.wait, UTC))) from None
 
 
 class _Refused(Exception):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import orjson
 
 from connectors.base import Progress, Query, Reply
+from connectors.breaker import Breaker
 from connectors.engine.call import Caller, Line, Transport
 from connectors.engine.pending import Tickets
 from connectors.engine.plan import per_second, seconds
@@ -15,6 +16,7 @@ from connectors.engine.run import Run
 from connectors.engine.window import changes
 from connectors.manifest import Loaded
 from connectors.ports import Guard, MemoryState, StateStore
+from connectors.quota import Quota
 from connectors.resilience import Gate, RetryBudget, RetryPolicy
 from connectors.signing import SCHEMES
 from connectors.signing.base import Signer, new_nonce
@@ -66,6 +68,8 @@ class DeclarativeConnector:
             clock=clock,
             nonce=nonce,
             sleep=sleep,
+            breaker=Breaker(),
+            quota=Quota(self._state, manifest.id, limits.daily) if limits.daily else None,
             opener=SCHEMES[reply.scheme].opener(reply.options, own, bound=reply.bound) if reply else None,
         )
         scheme = SCHEMES[manifest.auth.scheme]

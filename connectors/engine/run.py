@@ -22,9 +22,11 @@ from connectors.mapping import Notes, RowMap, last_day, overlaps
 from connectors.ports import Ticket
 from schemas.dates import YearMonth, month_range
 from schemas.errors import (
+    CircuitOpen,
     DeadlineExceeded,
     InvalidValue,
     PeriodMismatch,
+    QuotaExhausted,
     SchemaDrift,
     UpstreamBusy,
     UpstreamConnect,
@@ -186,9 +188,9 @@ class Run:
             await held.check_hours(self._clock())
             try:
                 answer = await self._caller.ask(plan.request, values, plan.judge)
-            except _MISSED as err:
+            except (*_MISSED, CircuitOpen, QuotaExhausted) as err:
                 # The ticket is as good as before: what failed is this one try to ask for it.
-                if err.retryable or isinstance(err, DeadlineExceeded):
+                if err.retryable or isinstance(err, DeadlineExceeded | CircuitOpen | QuotaExhausted):
                     await held.again(self._clock(), err)
                 raise
             if answer.verdict is not Verdict.PENDING:

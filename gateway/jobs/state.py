@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 
 import orjson
-from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from connectors.ports import Ticket
 from consent.batch import Batch, Command, Refusal
 from consent.evidence import Evidence
 from consent.vault import RetentionClass, Sealed
-from gateway.jobs.tables import tickets
+from gateway.jobs.tables import platform_quotas, tickets
 from schemas.errors import NotFound
 
 
@@ -70,6 +70,28 @@ class DropTicket(_TicketCommand, Command[None]):
         batch.connection.execute(delete(tickets).where(_one(self)))
 
 
+@dataclass(frozen=True, slots=True)
+class TakeQuota(Command[int]):
+    """See connectors.ports.StateStore.take_quota. Days before this one are forgotten."""
+
+    platform: str
+    day: str
+    wanted: int
+    daily: int
+
+    def decide(self, batch: Batch) -> int:
+        table, connection = platform_quotas, batch.connection
+        today = (table.c.platform == self.platform) & (table.c.day == self.day)
+        used = connection.scalar(select(table.c.used).where(today))
+        given = max(0, min(self.wanted, self.daily - (used or 0)))
+        if used is None:
+            connection.execute(delete(table).where(table.c.platform == self.platform, table.c.day < self.day))
+            connection.execute(insert(table).values(platform=self.platform, day=self.day, used=given))
+        elif given:
+            connection.execute(update(table).where(today).values(used=used + given))
+        return given
+
+
 def _one(command: _TicketCommand) -> ColumnElement[bool]:
     return (tickets.c.permit_id == command.permit_id) & (tickets.c.place == command.place)
 
@@ -91,3 +113,6 @@ class DatabaseState:
 
     async def drop_ticket(self, use: str, place: str) -> None:
         await self._evidence.submit(DropTicket(use, place))
+
+    async def take_quota(self, platform: str, day: str, wanted: int, daily: int) -> int:
+        return await self._evidence.submit(TakeQuota(platform, day, wanted, daily))

@@ -1,6 +1,6 @@
 """What of a profile is still to come. Times are UTC text of one width, so they sort as text."""
 
-from sqlalchemy import Column, ForeignKey, LargeBinary, String, Table
+from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, String, Table
 
 from consent.tables import metadata
 
@@ -11,6 +11,14 @@ tickets = Table(
     Column("place", String(200), primary_key=True),  # platform, data set and, where each has its own, month
     Column("ticket", LargeBinary, nullable=False),  # sealed
     Column("valid_until", String(35), nullable=False, index=True),
+)
+
+platform_quotas = Table(
+    "platform_quotas",
+    metadata,
+    Column("platform", String(64), primary_key=True),
+    Column("day", String(10), primary_key=True),  # of Asia/Shanghai
+    Column("used", Integer, nullable=False),
 )
 
 late_profiles = Table(

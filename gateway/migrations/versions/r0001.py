@@ -312,3 +312,11 @@ def upgrade() -> None:
         if_not_exists=True,
     )
     op.create_index("ix_late_profiles_due", "late_profiles", ["due"], unique=False, if_not_exists=True)
+    op.create_table(
+        "platform_quotas",
+        sa.Column("platform", sa.String(length=64), nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("used", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("platform", "day"),
+        if_not_exists=True,
+    )
