@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from datetime import datetime
 from functools import lru_cache
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from threading import Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -72,12 +72,17 @@ def _compiled(statement: Insert | Update | Delete | Select[Any]) -> tuple[str, t
     return str(compiled), tuple(compiled.positiontup or ())
 
 
-def execute_many(driver: Any, statement: Insert | Update | Delete, rows: Sequence[Mapping[str, Any]]) -> None:
+def values_of(rows: Sequence[Any], names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The values under ``names`` of each row, a dict's by key and any other's by attribute; ``rows`` is not empty."""
+    read: Callable[[Any], tuple[Any, ...]] = (itemgetter if isinstance(rows[0], dict) else attrgetter)(*names)
+    return [*map(read, rows)]
+
+
+def execute_many(driver: Any, statement: Insert | Update | Delete, rows: Sequence[object]) -> None:
     """As ``storage.execute_many``, on asyncpg's connection; ``rows`` is not empty."""
     sql, names = _compiled(statement)
-    values = itemgetter(*names)
     try:
-        await_only(driver.executemany(sql, [values(row) for row in rows]))
+        await_only(driver.executemany(sql, values_of(rows, names)))
     except Exception as error:
         raise _translated(error) from None
 
@@ -109,7 +114,10 @@ def _translated(error: BaseException) -> BaseException:
     return kind(None, None, Exception(state or type(error).__name__), hide_parameters=True)
 
 
-def _translate(context: ExceptionContext) -> BaseException:
+def _translate(context: ExceptionContext) -> BaseException | None:
+    if context.is_pre_ping:
+        # For the pool itself, which opens another connection where this one is closed.
+        return None
     original = context.original_exception
     return _translated(original.__cause__ or original)
 

@@ -428,16 +428,18 @@ def test_a_proof_that_cannot_be_is_wrong_use_and_a_foreign_checkpoint_too(
 def test_a_log_that_is_shorter_than_a_remembered_head_or_another_is_broken(
     xinqiao: Run, place: Place, tmp_path: Path
 ) -> None:
-    """The same keys, two histories: what an operator does who restores an old backup and goes on."""
+    """The same keys, two histories: what an operator does who restores an old backup and goes on, the memory of what
+    was signed lost with the newest database."""
     first, second = tmp_path / "first", tmp_path / "second"
-    settings = tmp_path / "keys.toml"
-    settings.write_text(f'keys = "{tmp_path / "keys"}"\nallow_connectors = []\n')
 
     def on(data: Path, *arguments: object) -> Result:
+        settings = data.with_suffix(".toml")
+        settings.write_text(f'keys = "{data}-keys"\nallow_connectors = []\n')
         return xinqiao(*arguments, "--config", settings, "--data", data)
 
     for _ in range(2):
         on(first, "consent", "grant", place.grant())
+    shutil.copytree(f"{first}-keys", f"{second}-keys", ignore=shutil.ignore_patterns("anchor"))
     remembered = tmp_path / "remembered"
     remembered.write_text(on(first, "log", "checkpoint").out)
     on(second, "consent", "grant", place.grant())

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,7 +22,7 @@ from schemas.errors import (
     ConsentRevoked,
     StorageUnavailable,
 )
-from tests.consent_world import KEK, LENDER, LOG_KEY, ORIGIN, PSEUDONYM_KEY, ask, grant, world
+from tests.consent_world import LENDER, LOG_KEY, ORIGIN, PSEUDONYM_KEY, ask, grant, safe_of, world
 from tests.faults.restarts import recomputed, survive
 from tests.test_consent_evidence import go, worker
 
@@ -130,6 +131,20 @@ def unswept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("unswept")
+async def test_reads_find_a_server_again_that_crashed_while_their_connections_were_idle(
+    crashing: PostgresServer,
+) -> None:
+    async with world(await crashing.new_database()) as evidence:
+        await evidence.submit(GrantConsent(grant(), LENDER, "c"))
+        readers = storage_postgres.READERS
+        await asyncio.gather(*(evidence.entries(0, 9) for _ in range(readers)))
+        await asyncio.to_thread(crashing.stop)
+        await asyncio.to_thread(crashing.start)
+        for _ in range(readers):
+            assert len(await evidence.entries(0, 9)) == 1
+
+
+@pytest.mark.usefixtures("unswept")
 async def test_a_commit_whose_reply_was_cut_off_is_acknowledged_exactly_once(postgres: str) -> None:
     async with wired(postgres) as (wire, url), world(url) as evidence:
         await evidence.submit(GrantConsent(grant(), LENDER, "c"))
@@ -165,8 +180,8 @@ async def test_the_time_of_what_is_durable_is_the_server_s(postgres_server: Post
         f"ALTER DATABASE {name} SET search_path = public, pg_catalog",
     ):
         await postgres_server.execute(statement, name)
-    keys = {"kek": KEK, "pseudonym_key": PSEUDONYM_KEY, "log_key": LOG_KEY, "origin": ORIGIN}
-    async with open_evidence(postgres, **keys) as evidence:  # type: ignore[arg-type]
+    keys: dict[str, Any] = {"pseudonym_key": PSEUDONYM_KEY, "log_key": LOG_KEY, "origin": ORIGIN}
+    async with open_evidence(postgres, safe=safe_of(postgres), **keys) as evidence:
         made = await evidence.submit(GrantConsent(grant(), LENDER))
         assert datetime.fromisoformat(made.registered_at).year == 2031
 

@@ -13,6 +13,7 @@ from gateway.api.routing import Route
 from gateway.app import ROUTES
 from gateway.auth.tokens import ASSERTION_TYPE, client_assertion
 from gateway.services import SERVICES
+from schemas.consent import ConsentGrant
 from schemas.problems import PROBLEMS
 from tests.gateway_world import World, gateway_world
 
@@ -70,7 +71,9 @@ async def test_an_open_route_answers_without_a_token(world: World, route: Route)
 @pytest.mark.parametrize("route", [r for r in LENDER_ROUTES if "{" in r.path], ids=name)
 async def test_what_belongs_to_another_lender_is_not_there(world: World, route: Route) -> None:
     """The same answer as for what does not exist, so that nobody learns which ids there are."""
-    body = {"reason": "none of my business"} if route.takes else None
+    body: dict[str, Any] | None = {"reason": "none of my business"} if route.takes else None
+    if route.takes is ConsentGrant:
+        body = world.grant()
     foreign = world.demo.services
     consent = await world.consent(world.other)
     profile = await world.other.profile(world.ask(consent["id"]))
@@ -85,7 +88,7 @@ async def test_what_belongs_to_another_lender_is_not_there(world: World, route: 
 @pytest.mark.parametrize("route", LENDER_ROUTES, ids=name)
 @pytest.mark.parametrize("query", ["unknown=1", "index=1&index=2", "from=1&from=1"])
 async def test_a_query_that_the_route_does_not_know_is_refused(world: World, route: Route, query: str) -> None:
-    body = {} if route.takes else None
+    body: dict[str, Any] | None = {} if route.takes else None
     reply = await world.send(route.method, f"{at(route)}?{query}", body, lender=world.lender)
     assert is_problem(reply, 400, "invalid_request")["details"]["at"] == "query"
 

@@ -31,18 +31,19 @@ class ConsentHistory(Model):
 
 async def register(request: web.Request) -> web.Response:
     """Record a consent that the lender collected; the grantee must be the caller."""
-    return _made(await request.app[SERVICES].evidence.submit(await _granted(request)))
+    grant = await parse_body(request, ConsentGrant)
+    return _made(await request.app[SERVICES].evidence.submit(await _granted(request, grant)))
 
 
 async def amend(request: web.Request) -> web.Response:
     """Record another consent in the place of this one."""
+    grant = await parse_body(request, ConsentGrant)
     consent = await _own(request)
-    command = AmendConsent(consent.id, await _granted(request))
+    command = AmendConsent(consent.id, await _granted(request, grant))
     return _made(await request.app[SERVICES].evidence.change_consent(command))
 
 
-async def _granted(request: web.Request) -> GrantConsent:
-    grant = await parse_body(request, ConsentGrant)
+async def _granted(request: web.Request, grant: ConsentGrant) -> GrantConsent:
     lender = request[LENDER]
     if grant.grantee != lender:
         await _note_refusal(request, Forbidden.code, None)
