@@ -114,18 +114,20 @@ class _Told:
                 "valid_until": entry["valid_until"],
                 "log_index": index,
                 "outcome": OPEN,
+                "closed_at": None,
                 "profile_id": None,
                 "revision": 0,
             }
         elif event == "permit.resumed":
-            self.permits[(entry["permit"],)]["outcome"] = OPEN
+            self.permits[(entry["permit"],)].update(outcome=OPEN, closed_at=None)
         elif event == "permit.closed" or event == "profile.withheld":
             permit = self.permits[(entry["permit"],)]
             # A later revision that was withheld leaves the one before it standing.
-            permit["outcome"] = entry["code"] if permit["outcome"] == OPEN else permit["outcome"]
+            if permit["outcome"] == OPEN:
+                permit.update(outcome=entry["code"], closed_at=time)
         elif event == "profile.issued":
             of = {"profile_id": entry["profile"], "revision": entry["revision"]}
-            self.permits[(entry["permit"],)].update(of, outcome=ISSUED)
+            self.permits[(entry["permit"],)].update(of, outcome=ISSUED, closed_at=time)
             self.profiles[entry["profile"], entry["revision"]] = {
                 **same,
                 "permit_id": entry["permit"],
@@ -152,7 +154,7 @@ class _Told:
         elif event.startswith("request."):
             self._request(index, entry)
         elif event == "log.unmasked":
-            self.commitments[f"{entry['id']}/reason"] = entry["commitment"]
+            self._commit(entry, f"{entry['id']}/reason", entry["commitment"])
         for name in ("items", "sources"):
             if isinstance(entry.get(name), str):
                 self._commit(entry, f"{entry['id']}/{name}", entry[name])
@@ -176,7 +178,8 @@ class _Told:
 
     def _state(self, index: int, entry: dict[str, Any]) -> None:
         consent, state = entry["consent"], _STATES[entry["event"]].value
-        held = self.consents.setdefault((consent,), {"subject": entry["subject"], "uses": 0})
+        first: Values = {"subject": entry["subject"], "registered_at": entry["time"], "uses": 0}
+        held = self.consents.setdefault((consent,), first)
         held.update(state=state, version=entry["version"])
         self.statuses[consent, entry["version"]] = {
             "state": state,

@@ -208,7 +208,13 @@ class GrantConsent(Command[Consent]):
         return None
 
     def id(self, batch: Batch) -> str:
-        return self.consent_id or batch.vault.consent_id(document_of(self.grant, self.person_terms(batch.vault)))
+        if self.consent_id is not None:
+            return self.consent_id
+        if self.proven is not None and self.grant.assurance is Assurance.SIGNED:
+            # One act of signing is one consent: under another signature (ES256 has two for each, and signatures can be
+            # made again, left out or put in another order) or beside other parts of persons it is no second one.
+            return batch.vault.consent_id(self.proven.content)
+        return batch.vault.consent_id(document_of(self.grant, self.person_terms(batch.vault)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,8 @@ class KeySet:
             return
         self.ring = read_ring(connection)
         self._vault.see(self.ring.shreddings)
+        # Another process may have ended epochs: what it destroyed is not kept here.
+        self._vault.forget_epochs(self.ring.oldest)
         missing = []
         for subject in self._wanted:
             cached = self._vault.cached(subject)

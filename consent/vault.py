@@ -205,8 +205,8 @@ class Vault:
                 self._documents.clear()
 
     def forget_epochs(self, below: int) -> None:
-        for epoch in [e for e in self._opened if e < below]:
-            del self._opened[epoch]
+        for epoch in [e for e in list(self._opened) if e < below]:
+            self._opened.pop(epoch, None)
 
     def remember(self, subject: str, keys: SubjectKeys, shreddings: int) -> None:
         """Not what a read found before the newest shredding."""

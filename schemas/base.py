@@ -54,8 +54,11 @@ Year = Annotated[int, Field(ge=1900, le=2999)]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 # The library reads far more than this as ISO 8601, any one character between day and hour among it.
 Time = Annotated[
-    str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,15}(Z|\+00:00)$"), AfterValidator(_utc)
+    str,
+    StringConstraints(pattern=r"^(19|2[0-9])[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,15}(Z|\+00:00)$"),
+    AfterValidator(_utc),
 ]
+"""Years as in ``Year``: what is counted from a time, such as a retention, stays inside what a date can hold."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$", max_length=64)]

@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import AsyncIterator, Callable
+from dataclasses import fields
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +13,9 @@ import pytest
 import pytest_asyncio
 
 from consent.log.note import Vkey
+from consent.search import Conditions
 from gateway.audit.export import check
+from gateway.audit.masks import masked
 from schemas.canonical import canonical
 from tests.gateway_world import World, gateway_world
 
@@ -236,3 +239,12 @@ async def test_an_auditor_without_the_permission_sees_no_entry_whole(world: Worl
     assert (reply.status, reply.json["code"], reply.json["details"]["at"]) == (403, "forbidden", "unmask")
     told = (await stored(world))[-1]
     assert (told["event"], told["code"], told["operation"]) == ("access.refused", "forbidden", "POST /v1/log/unmask")
+
+
+async def test_neither_the_consent_that_took_anothers_place_nor_a_person_among_the_items_is_shown_whole() -> None:
+    superseded = masked({"event": "consent.superseded", "by": "c" + "0" * 30})
+    assert superseded == {"event": "consent.superseded", "by": "c0000000…"}
+    item = ["sh-court", "judicial", ["kind"], "f" * 32]
+    assert masked({"event": "permit.granted", "items": [item]})["items"] == [[*item[:3], "ffffffff…"]]
+    names = [field.name for field in fields(Conditions)]
+    assert masked({"event": "log.searched", "by": names}) == {"event": "log.searched", "by": names}

@@ -15,10 +15,13 @@ from consent.audit import Flaw
 from consent.consents import ChangeConsent, GrantConsent, document_of
 from consent.permits import CloseFailed, Permit
 from consent.profiles import IssueProfile, Outcome, SealedSource, profile_entry, reply_name
+from consent.shredding import Reason, Shred
+from consent.unmask import UnmaskEntry
+from consent.vault import RetentionClass
 from gateway.cli.main import app
 from schemas.consent import ConsentState
 from schemas.errors import ConfigurationError, ConsentRevoked, KeysUnavailable, XinqiaoError
-from tests.consent_world import LENDER, Clock, ask, grant, world
+from tests.consent_world import LENDER, Clock, ask, grant, safe_of, uscc, world
 
 RECORDS = (SealedSource("sh-hrss", "social_insurance", b"[]"),)
 
@@ -180,3 +183,24 @@ def test_a_folder_without_a_log_does_not_pass_for_an_intact_one(tmp_path: Path, 
     done = CliRunner().invoke(app, ["--data", str(tmp_path / "none"), "log", *command])
     assert isinstance(done.exception, ConfigurationError)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("table", "column"), [("consents", "registered_at"), ("permits", "closed_at")])
+async def test_a_time_that_receipts_and_people_are_told_is_that_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, column: str
+) -> None:
+    path = tmp_path / "e.db"
+    assert await _live(path, monkeypatch) == []
+    _write(path, [f"UPDATE {table} SET {column} = '2020-01-01T00:00:00.000+00:00'"])
+    assert {(name, what) for name, _, what in await _flaws(path)} == {(table, column)}
+
+
+async def test_the_reason_of_an_unmasking_that_was_destroyed_with_its_key_is_no_flaw(tmp_path: Path) -> None:
+    async with world(tmp_path / "e.db") as evidence:
+        await evidence.submit(GrantConsent(grant(), LENDER, "c0"))
+        subject = evidence.pseudonym(uscc())
+        await evidence.submit(UnmaskEntry(0, subject, "auditor", "a complaint of an invented firm"))
+        target = (subject, RetentionClass.EVIDENCE)
+        safe = safe_of(tmp_path / "e.db")
+        await evidence.submit(Shred((target,), Reason.RETENTION_ENDED, "an invented law", "operator", safe))
+        assert await evidence.audit() == []

@@ -18,7 +18,7 @@ from consent.log.commitment import commit
 from consent.log.note import Vkey
 from consent.log.tiles import export
 from consent.log.verify import verify_export
-from consent.permits import Permit
+from consent.permits import CloseFailed, Permit
 from consent.profiles import IssueProfile, Outcome, SealedSource, profile_entry, reply_name
 from consent.retention import Rule, Rules
 from consent.safe import Safe
@@ -361,3 +361,29 @@ async def test_whoever_holds_a_bundle_confirms_no_guess_about_another_entry(tmp_
         assert {commit(k, truths[1]) for k in keys[1]} == made
         # The right guess, under every key that the bundle of the other profile discloses.
         assert not {commit(k, truths[1]) for k in keys[0]} & made
+
+
+async def test_a_process_forgets_the_key_encryption_key_that_another_one_destroyed(tmp_path: Path) -> None:
+    path = tmp_path / "e.db"
+    async with world(path) as one, world(path) as other:
+        await told(one)
+        held = backup_of_key(path, 0)
+        assert (await other.profile("p0")) is not None
+        assert await shred(one, now=True) == SHREDDED
+        assert (await other.profile("p1")) is not None
+        # Put back into the rows, what was destroyed opens in no process.
+        with closing(sqlite3.connect(path)) as database:
+            database.execute(
+                "UPDATE subject_keys SET epoch = ?, wrapped = ? WHERE subject = ? AND class = 'payload'", held
+            )
+            database.commit()
+        with pytest.raises(KeysUnavailable):
+            await other.submit(CloseFailed("m0", "late"))
+
+
+def backup_of_key(path: Path, n: int) -> tuple[int, bytes, str]:
+    with closing(sqlite3.connect(path)) as database:
+        epoch, wrapped = database.execute(
+            "SELECT epoch, wrapped FROM subject_keys WHERE subject = ? AND class = 'payload'", (SUBJECTS[n],)
+        ).fetchone()
+    return epoch, wrapped, SUBJECTS[n]

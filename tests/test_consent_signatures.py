@@ -22,7 +22,13 @@ from consent.texts import RegisterText
 from gateway.settings import Settings
 from gateway.signers import grant_command, trusted
 from schemas.consent import ConsentGrant
-from schemas.errors import ConfigurationError, ConsentSignatureInvalid, ConsentTextMismatch, InvalidValue
+from schemas.errors import (
+    ConfigurationError,
+    ConsentConflict,
+    ConsentSignatureInvalid,
+    ConsentTextMismatch,
+    InvalidValue,
+)
 from tests.consent_world import LENDER, grant, person, uscc, world
 from tests.evidence_world import Story, refused
 
@@ -225,3 +231,32 @@ def test_the_evidence_of_a_profile_holds_only_with_signatures_that_hold() -> Non
     assert refused(story()) == ""
     for changes in ({"signatures": []}, {"signatures": [sign(b"{}", ED, "p-1")]}, {"channel": "web"}):
         assert "the signatures of its signers do not hold" in refused(story(**changes))
+
+
+def malleated(one: dict[str, Any]) -> dict[str, Any]:
+    """The other signature that whoever sees an ES256 signature can make of it: (r, n - s)."""
+    head, _, signature = one["jws"].split(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    return {**one, "jws": f"{head}..{b64(raw[:32] + (order - int.from_bytes(raw[32:])).to_bytes(32))}"}
+
+
+async def test_one_act_of_signing_is_one_consent_however_its_signatures_are_dressed_up(tmp_path: Path) -> None:
+    content = content_of(signed(max_uses=1))
+    ed, ec = sign(content, ED, "d-1"), sign(content, EC, "d-2")
+    dressed = [
+        signed(ed, malleated(ec), max_uses=1),
+        signed(ec, ed, max_uses=1),
+        signed(ed, max_uses=1),
+        signed(ed, sign(content, EC, "d-2"), max_uses=1),
+        signed(ed, ec, max_uses=1, persons=[person(0)]),
+    ]
+    async with world(tmp_path / "e.db") as evidence:
+        await evidence.submit(TEXT)
+        first = signed(ed, ec, max_uses=1)
+        consent = await evidence.submit(GrantConsent(first, LENDER, proven=prove(first, TRUSTED)))
+        await evidence.submit(GrantConsent(first, LENDER, proven=prove(first, TRUSTED)))
+        for again in dressed:
+            with pytest.raises(ConsentConflict):
+                await evidence.submit(GrantConsent(again, LENDER, proven=prove(again, TRUSTED)))
+        assert [one.id for one in await evidence.consents_of(LENDER)] == [consent.id]

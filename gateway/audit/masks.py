@@ -12,11 +12,12 @@ SHOWN = 8
 _PLAIN = frozenset(
     {
         "v", "event", "time", "actor", "code", "operation", "purpose", "assurance", "version", "use", "revision",
-        "first", "last", "valid_from", "valid_to", "valid_until", "expires", "count", "index", "by", "masked",
+        "first", "last", "valid_from", "valid_to", "valid_until", "expires", "count", "index", "masked",
         "attempts", "about", "events", "items", "sources",
     }
 )  # fmt: skip
-_COMMITMENT = re.compile("[0-9a-f]{64}")
+_KEYED = re.compile("[0-9a-f]{32,64}")
+"""A pseudonym, of a person for one, or a commitment."""
 
 
 def masked(entry: Mapping[str, Any]) -> dict[str, Json]:
@@ -34,10 +35,10 @@ def short(value: Any) -> Json:
 
 
 def _listed(value: Any) -> Json:
-    """A list of platforms and data sets may hold commitments; a list too large for an entry is one itself."""
+    """A list of platforms and data sets may hold persons and commitments; one too large for an entry is one."""
     if isinstance(value, list):
         return [_listed(one) for one in value]
-    if isinstance(value, str) and _COMMITMENT.fullmatch(value):
+    if isinstance(value, str) and _KEYED.fullmatch(value):
         return short(value)
     plain: Json = value
     return plain
