@@ -272,8 +272,11 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                     "by": "names of the conditions",
                     "filter": "as of log.searched",
                     "count": "how many entries are in the file",
+                    "first": "index that the search began at",
+                    "end": "index that it ended before",
+                    "complete": "whether the file took all that was found",
                     "digest": "SHA-256 of the file",
-                    "masked": "whether ids and pseudonyms are shortened in it",
+                    "masked": "version of the rule by which ids and pseudonyms are shortened in it, 0: it is whole",
                 },
             ),
             EventType(

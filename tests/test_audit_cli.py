@@ -15,6 +15,9 @@ import pytest
 from consent.consents import GrantConsent
 from consent.permits import OpenPermit
 from consent.profiles import RecordEvent
+from consent.search import Conditions
+from gateway.audit import looking
+from gateway.audit.looking import Search, take
 from gateway.cli.main import main
 from gateway.cli.shared import State
 from gateway.demo import sample_grant
@@ -137,6 +140,26 @@ def test_a_file_of_whole_entries_is_checked_without_a_database(xq: Run, tmp_path
     assert (broken.status, "sha256" in broken.err) == (1, True)
     vkey.write_text("no key")
     assert xq("log", "check", file, "--vkey", vkey).status == 2
+
+
+def test_masked_rows_are_made_again_from_an_exported_log(
+    xq: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def masked() -> bytes:
+        async with open_services(Settings(data=folder / "data", allow_connectors=[])) as services:
+            return await take(services, "the-auditor", Search(Conditions(), 0, 5), "csv", mask=True)
+
+    monkeypatch.setattr(looking, "EXPORTED", 4)
+    file, log = tmp_path / "rows.zip", tmp_path / "log"
+    file.write_bytes(asyncio.run(masked()))
+    assert xq("log", "export", log).status == 0
+    plain = xq("log", "check", file, "--vkey", log / "vkey")
+    assert (plain.status, "masked" in plain.out, "[0, 4)" in plain.out) == (0, True, True)
+    assert "the rest begins at 4" in plain.out
+    again = xq("log", "check", file, "--vkey", log / "vkey", "--log", log)
+    assert (again.status, "masked" in again.out) == (0, False)
+    broken = xq("log", "check", file, "--vkey", log / "vkey", "--log", tmp_path)
+    assert (broken.status, "log" in broken.err) == (1, True)
 
 
 def test_the_report_of_anomalies_is_printed_for_people_and_programs(xq: Run, folder: Path) -> None:

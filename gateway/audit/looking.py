@@ -13,7 +13,7 @@ from consent.reads import LogEntry
 from consent.search import Conditions
 from consent.unmask import UnmaskEntry
 from gateway.audit.anomalies import Finding, anomalies
-from gateway.audit.export import archive, sheet
+from gateway.audit.export import EVENT, archive, sheet
 from gateway.audit.tables import Form
 from gateway.services import Services
 from schemas.base import Json
@@ -90,9 +90,18 @@ async def take(services: Services, actor: str, search: Search, form: Form, *, ma
         entries += found.entries
         at = found.next
     made = sheet(entries, form, mask=mask)
-    data = {**_said(search.conditions), "count": len(entries), "digest": made.sha256, "masked": mask}
-    await evidence.submit(RecordEvent("log.exported", actor, None, None, data))
-    return archive(made, entries, await evidence.proofs([one.index for one in entries]), complete=at is None)
+    data: dict[str, Json] = {
+        **_said(search.conditions),
+        "count": len(entries),
+        "first": search.start,
+        "end": search.stop if at is None else at,
+        "complete": at is None,
+        "digest": made.sha256,
+        "masked": made.mask,
+    }
+    own = await evidence.submit(RecordEvent(EVENT, actor, None, None, data))
+    entries += await evidence.entries(own, own + 1)
+    return archive(made, entries, await evidence.proofs([one.index for one in entries]))
 
 
 async def report(services: Services, actor: str, last: int) -> list[Finding]:

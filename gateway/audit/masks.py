@@ -6,6 +6,8 @@ from typing import Any
 
 from schemas.base import Json
 
+RULE = 1
+"""Version of what this module does; a file of masked rows names it, so that they can be made again."""
 SHOWN = 8
 """Characters that are left of an id, a pseudonym or a commitment: enough to see that two are the same."""
 # What says nothing about an enterprise. An event that is new here is masked until somebody decides.
@@ -13,7 +15,7 @@ _PLAIN = frozenset(
     {
         "v", "event", "time", "actor", "code", "operation", "purpose", "assurance", "version", "use", "revision",
         "first", "last", "valid_from", "valid_to", "valid_until", "expires", "count", "index", "masked",
-        "attempts", "about", "events", "items", "sources",
+        "attempts", "about", "events", "items", "sources", "end", "complete",
     }
 )  # fmt: skip
 _KEYED = re.compile("[0-9a-f]{32,64}")

@@ -19,6 +19,7 @@ from consent.log.verify import main as verify_main
 from consent.reads import LogSource
 from gateway.api.audit import asked_for, searching, shown
 from gateway.audit.export import check as check_archive
+from gateway.audit.export import exported_log
 from gateway.audit.looking import EXPORTED, REPORTED, newest, report, take
 from gateway.audit.masks import short
 from gateway.audit.tables import Form
@@ -218,7 +219,11 @@ def resume() -> None:
 
 
 @app.command()
-def check(file: Path, vkey: Annotated[Path, typer.Option(help="The signer's key, from elsewhere.")]) -> None:
+def check(
+    file: Path,
+    vkey: Annotated[Path, typer.Option(help="The signer's key, from elsewhere.")],
+    log: Annotated[Path | None, typer.Option(help="An exported log, to make masked rows again.")] = None,
+) -> None:
     """核对 Hold a file of `log show --export`, or of the HTTP interface, against the log's key; needs no database."""
     try:
         keys = [Vkey.parse(line) for line in read_file(vkey).decode("utf-8", "replace").split()]
@@ -226,13 +231,18 @@ def check(file: Path, vkey: Annotated[Path, typer.Option(help="The signer's key,
         raise InvalidRequest(at="vkey", mend="verifier keys, one a line") from None
     data = read_file(file)
     try:
-        checked = check_archive(data, keys)
+        checked = check_archive(data, keys, None if log is None else exported_log(log, keys))
     except LogBroken as error:
         say(f"不成立 does not hold: {error.details['at']}")
         raise typer.Exit(1) from None
     write(f"{checked.entries} 条记录在 {checked.size} 条的日志中 entries are in the log of {checked.size}")
-    if checked.masked:
-        write("记录已遮盖，只证明其哈希在日志中 the rows are masked: it is proven of their hashes only")
+    told = checked.export
+    by = ", ".join(told["by"]) or "没有条件，区间内无遗漏 no condition: none of the range is left out"
+    write(f"检索区间 searched: [{told['first']}, {told['end']}); 条件 by: {by}")
+    if not told["complete"]:
+        write(f"文件未收完，其余从此处起 the file is full: the rest begins at {told['end']}")
+    if not checked.remade:
+        write("记录已遮盖：文件与导出时一致；--log 可重算 masked: as it was exported; --log makes the rows again")
 
 
 @app.command()
