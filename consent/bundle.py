@@ -58,10 +58,10 @@ def profile_row(connection: Connection, profile_id: str) -> ProfileRow | None:
 
 
 def bundle(
-    connection: Connection, profile_id: str, row: ProfileRow, vault: Vault, log_key: Vkey, jwk: Mapping[str, str]
+    connection: Connection, profile_id: str, row: ProfileRow, vault: Vault, log_key: Vkey, jwks: Mapping[str, Any]
 ) -> bytes:
-    """``jwk``: the public key that signed the profile. Raises KeysUnavailable, and LogBroken where what is stored is
-    not what the log says: evidence that its own verifier would refuse is not handed out."""
+    """``jwks``: the public keys that sign profiles, or did. Raises KeysUnavailable, and LogBroken where what is stored
+    is not what the log says: evidence that its own verifier would refuse is not handed out."""
     head = signed_head(connection)
     size = Checkpoint.parse(Note.parse(head.plain).text).size
     payloads = _Payloads(connection, vault)
@@ -73,7 +73,7 @@ def bundle(
             if held.index < size and _belongs(entry, profile_id, row.permit_id):
                 proof = inclusion_proof(held.index, size, lambda level, n: hash_at(connection, level, n))
                 items.append(Item(held.index, held.entry, proof, payloads.of(entry)))
-        return write_bundle(head.note, [log_key.text(), *head.lines], jwk, items)
+        return write_bundle(head.note, [log_key.text(), *head.lines], jwks, items)
     except Unfit as err:
         raise LogBroken(at=err.path) from None
     except Broken as err:

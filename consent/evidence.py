@@ -159,10 +159,10 @@ class Evidence:
         """Whose the profile is, whether or not its content is still there."""
         return await self._read(profile_row, profile_id)
 
-    async def bundle(self, profile_id: str, row: ProfileRow, jwk: Mapping[str, str]) -> bytes:
-        """The evidence of a profile as one file; ``jwk`` is the public key that signed it. Raises KeysUnavailable and
-        LogBroken."""
-        return await self._read(bundle, profile_id, row, self._vault, self._ledger.vkey, jwk)
+    async def bundle(self, profile_id: str, row: ProfileRow, jwks: Mapping[str, Any]) -> bytes:
+        """The evidence of a profile as one file; ``jwks`` has the public keys that sign profiles, or did. Raises
+        KeysUnavailable and LogBroken."""
+        return await self._read(bundle, profile_id, row, self._vault, self._ledger.vkey, jwks)
 
     async def checkpoint(self) -> str:
         """The newest signed checkpoint, also where another process wrote it, with its witnesses' lines."""

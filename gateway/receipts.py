@@ -92,9 +92,9 @@ async def receipt(services: Services, consent: Consent) -> bytes:
         "status": {"state": consent.state.value, "uses": consent.uses, "events": events},
         "log": await _log(evidence, consent.id),
     }
-    header = {"alg": ALGORITHM, "kid": services.signer.kid, "typ": TYPE}
-    signed = b64url(canonical(header)) + b"." + b64url(canonical(content))
-    return signed + b"." + b64url(services.keys.profile.sign(signed))
+    signer = services.signer
+    header = {"alg": ALGORITHM, "kid": signer.kid, "typ": TYPE}
+    return signer.signed(b64url(canonical(header)) + b"." + b64url(canonical(content)))
 
 
 def opened(token: bytes) -> bytes:

@@ -20,7 +20,7 @@ from gateway.jobs.state import DatabaseState
 from gateway.keys import Keys, load_keys, log_keys
 from gateway.profile.plan import EVERY, Strategy
 from gateway.profile.policy import CheckPolicy
-from gateway.profile.sign import ProfileSigner
+from gateway.profile.sign import ProfileSigner, ProfileSigners
 from gateway.profile.strategy import strategy_of
 from gateway.settings import Platform, Settings
 from gateway.telemetry import Metrics
@@ -39,13 +39,18 @@ class Services:
     keys: Keys
     evidence: Evidence
     connectors: Mapping[str, Connector]
-    signer: ProfileSigner
+    signers: ProfileSigners
     metrics: Metrics
     now: Now
     policy: CheckPolicy
     certificate_ends: Callable[[], Mapping[str, float]]
     """When certificates end, in Unix seconds: AioTransport.certificate_ends."""
     strategy: Strategy = EVERY
+
+    @property
+    def signer(self) -> ProfileSigner:
+        """What signs now; whoever needs two things of it takes it once."""
+        return self.signers.current()
 
 
 SERVICES = web.AppKey("services", Services)
@@ -110,7 +115,7 @@ async def open_services(
                 keys,
                 evidence,
                 connectors,
-                ProfileSigner(keys.profile),
+                ProfileSigners(keys.profile),
                 metrics or Metrics(),
                 now,
                 CheckPolicy(),

@@ -188,7 +188,7 @@ class Story:
 
     def bundle(self) -> bytes:
         items = self.items()
-        return write_bundle(self.checkpoint, [Vkey.of(ORIGIN, self.key).text()], SIGNER.jwk, items)
+        return write_bundle(self.checkpoint, [Vkey.of(ORIGIN, self.key).text()], SIGNER.jwks(), items)
 
 
 def payload_key(step: Step, name: str) -> bytes:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+from functools import partial
 from typing import Any
 
 import jwt as pyjwt
@@ -17,6 +18,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from gateway.auth import tokens
 from gateway.auth.tokens import ASSERTION_TYPE, Tokens, client_assertion, public_jwk
+from gateway.keys import Replaced, Signing
 from gateway.settings import Lender
 from schemas.errors import ConfigurationError, InvalidClient, Unauthenticated
 
@@ -25,6 +27,11 @@ ENDPOINT = ISSUER + "/oauth/token"
 NOW = 1_800_000_000
 LENDER_KEY = Ed25519PrivateKey.generate()
 GATEWAY_KEY = Ed25519PrivateKey.generate()
+HELD = Signing(GATEWAY_KEY)
+
+
+def held_keys() -> Signing:
+    return HELD
 
 
 class Clock:
@@ -51,7 +58,7 @@ def clock() -> Clock:
 @pytest.fixture
 def held(clock: Clock) -> Tokens:
     lenders = {"bank-a": lender(public_jwk(LENDER_KEY)), "bank-b": lender(public_jwk(Ed25519PrivateKey.generate()))}
-    return Tokens(lenders, GATEWAY_KEY, issuer=ISSUER, seconds=600, clock=clock)
+    return Tokens(lenders, held_keys, issuer=ISSUER, seconds=600, clock=clock)
 
 
 def form(assertion: str, **changes: str) -> dict[str, str]:
@@ -106,7 +113,7 @@ def test_a_lender_may_have_keys_of_other_kinds_and_several_at_once(clock: Clock)
     curve, other = ec.generate_private_key(ec.SECP256R1()), Ed25519PrivateKey.generate()
     public = curve.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     jwk = {**ECKey.import_key(public).as_dict(private=False), "kid": "p256"}
-    held = Tokens({"bank-a": lender(public_jwk(other), jwk)}, GATEWAY_KEY, issuer=ISSUER, seconds=60, clock=clock)
+    held = Tokens({"bank-a": lender(public_jwk(other), jwk)}, held_keys, issuer=ISSUER, seconds=60, clock=clock)
     assert held.exchange(form(signed(claims(), curve, "ES256", kid="p256")))
     kid = public_jwk(other)["kid"]
     assert held.exchange(form(signed(claims(jti="two"), other, kid=kid)))
@@ -220,7 +227,7 @@ def test_an_assertion_is_good_once_and_its_jti_again_only_when_it_has_expired(he
 def test_a_jti_is_each_lenders_own(clock: Clock) -> None:
     second = Ed25519PrivateKey.generate()
     lenders = {"bank-a": lender(public_jwk(LENDER_KEY)), "bank-b": lender(public_jwk(second))}
-    held = Tokens(lenders, GATEWAY_KEY, issuer=ISSUER, seconds=600, clock=clock)
+    held = Tokens(lenders, held_keys, issuer=ISSUER, seconds=600, clock=clock)
     assert held.exchange(form(signed(claims())))
     assert held.exchange(form(signed(claims(iss="bank-b", sub="bank-b"), second)))
 
@@ -262,7 +269,7 @@ def test_garbage_is_refused_and_breaks_nothing(held: Tokens, text: str) -> None:
 @given(st.text(max_size=80))
 @settings(max_examples=150, deadline=None)
 def test_no_text_makes_it_stumble(text: str) -> None:
-    held = Tokens({"bank-a": lender(public_jwk(LENDER_KEY))}, GATEWAY_KEY, issuer=ISSUER, seconds=60, clock=Clock())
+    held = Tokens({"bank-a": lender(public_jwk(LENDER_KEY))}, held_keys, issuer=ISSUER, seconds=60, clock=Clock())
     with pytest.raises(InvalidClient):
         held.exchange(form(text))
     with pytest.raises(Unauthenticated):
@@ -292,12 +299,12 @@ def test_an_access_token_expires_also_where_it_was_seen_before(held: Tokens, clo
 
 def test_an_access_token_of_another_gateway_is_refused(held: Tokens, clock: Clock) -> None:
     lenders = {"bank-a": lender(public_jwk(LENDER_KEY))}
-    elsewhere = Tokens(lenders, GATEWAY_KEY, issuer="https://other.invalid", seconds=600, clock=clock)
+    elsewhere = Tokens(lenders, held_keys, issuer="https://other.invalid", seconds=600, clock=clock)
     other_endpoint = "https://other.invalid/oauth/token"
     answer = elsewhere.exchange(form(client_assertion("bank-a", LENDER_KEY, other_endpoint, now=NOW)))
     with pytest.raises(Unauthenticated):
         held.caller(f"Bearer {answer['access_token']}")
-    stranger = Tokens(lenders, Ed25519PrivateKey.generate(), issuer=ISSUER, seconds=600, clock=clock)
+    stranger = Tokens(lenders, partial(Signing, Ed25519PrivateKey.generate()), issuer=ISSUER, seconds=600, clock=clock)
     with pytest.raises(Unauthenticated):
         held.caller(f"Bearer {access_token(stranger)}")
 
@@ -315,14 +322,14 @@ def test_an_assertion_is_no_access_token_and_a_profiles_signature_neither(held: 
 
 def test_a_lender_removed_from_the_settings_has_no_access_any_more(held: Tokens, clock: Clock) -> None:
     token = access_token(held)
-    restarted = Tokens({}, GATEWAY_KEY, issuer=ISSUER, seconds=600, clock=clock)
+    restarted = Tokens({}, held_keys, issuer=ISSUER, seconds=600, clock=clock)
     with pytest.raises(Unauthenticated):
         restarted.caller(f"Bearer {token}")
 
 
 def test_another_process_of_the_same_gateway_knows_the_token(held: Tokens, clock: Clock) -> None:
     lenders = {"bank-a": lender(public_jwk(LENDER_KEY))}
-    second = Tokens(lenders, GATEWAY_KEY, issuer=ISSUER, seconds=600, clock=clock)
+    second = Tokens(lenders, held_keys, issuer=ISSUER, seconds=600, clock=clock)
     assert second.caller(f"Bearer {access_token(held)}").name == "bank-a"
 
 
@@ -332,6 +339,41 @@ def test_what_is_remembered_of_checked_tokens_is_bounded(held: Tokens, monkeypat
     assert [held.caller(f"Bearer {token}").name for token in made] == ["bank-a"] * 4
     assert len(held._checked) == 2
     assert held.caller(f"Bearer {made[0]}").name == "bank-a"
+
+
+def test_a_token_by_a_key_that_was_replaced_counts_until_it_expires_and_none_that_the_key_signs_later(
+    clock: Clock,
+) -> None:
+    lenders = {"bank-a": lender(public_jwk(LENDER_KEY))}
+    signing = [Signing(GATEWAY_KEY)]
+    held = Tokens(lenders, lambda: signing[0], issuer=ISSUER, seconds=600, clock=clock)
+
+    def new() -> str:
+        clock.now += 1
+        sent = client_assertion("bank-a", LENDER_KEY, ENDPOINT, now=clock.now)
+        return "Bearer " + str(held.exchange(form(sent))["access_token"])
+
+    before = new()
+    old = Replaced(GATEWAY_KEY.public_key().public_bytes_raw(), int(clock.now))
+    signing[0] = Signing(Ed25519PrivateKey.generate(), (old,))
+    after = new()
+    kids = [pyjwt.get_unverified_header(token[7:])["kid"] for token in (before, after)]
+    assert kids[0] != kids[1]
+    assert {held.caller(token).name for token in (before, after)} == {"bank-a"}
+    clock.now += 20
+    # Whoever took the old key signs with it after it was replaced.
+    signing.append(signing[0])
+    signing[0] = Signing(GATEWAY_KEY)
+    stolen = new()
+    signing[0] = signing[1]
+    with pytest.raises(Unauthenticated):
+        Tokens(lenders, lambda: signing[0], issuer=ISSUER, seconds=600, clock=clock).caller(stolen)
+    again = Tokens(lenders, lambda: signing[0], issuer=ISSUER, seconds=600, clock=clock)
+    assert again.caller(before).name == "bank-a"
+    clock.now = old.at + 700
+    for kept in (before, stolen):
+        with pytest.raises(Unauthenticated):
+            again.caller(kept)
 
 
 @pytest.mark.parametrize(
@@ -349,7 +391,7 @@ def test_what_is_remembered_of_checked_tokens_is_bounded(held: Tokens, monkeypat
 )
 def test_keys_of_a_lender_that_are_not_public_keys_are_a_setting_to_mend(jwks: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        Tokens({"bank-a": Lender(name="x", jwks=jwks)}, GATEWAY_KEY, issuer=ISSUER, seconds=60)
+        Tokens({"bank-a": Lender(name="x", jwks=jwks)}, held_keys, issuer=ISSUER, seconds=60)
     assert caught.value.details["at"] == "lenders.bank-a.jwks"
     assert "c2Vjc" not in str(caught.value)
 
@@ -357,7 +399,7 @@ def test_keys_of_a_lender_that_are_not_public_keys_are_a_setting_to_mend(jwks: d
 def test_rsa_keys_are_for_pss_only(clock: Clock) -> None:
     key = RSAKey.generate_key(2048)
     public = {**key.as_dict(private=False), "kid": "rsa"}
-    held = Tokens({"bank-a": lender(public)}, GATEWAY_KEY, issuer=ISSUER, seconds=60, clock=clock)
+    held = Tokens({"bank-a": lender(public)}, held_keys, issuer=ISSUER, seconds=60, clock=clock)
     private = key.as_pem(private=True)
     assert held.exchange(form(pyjwt.encode(claims(), private, "PS256", headers={"kid": "rsa"})))
     with pytest.raises(InvalidClient):

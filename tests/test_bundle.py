@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from hypothesis import strategies as st
 import consent
 from consent.log.archive import MAX_ARCHIVE, pack, unpack
 from consent.log.bundle import DESTROYED, BundleReport, verify_bundle, write_bundle
-from consent.log.chain import ABOUT_CONSENT, ABOUT_PERMIT, ABOUT_PROFILE, STATES
+from consent.log.chain import ABOUT_CONSENT, ABOUT_PERMIT, ABOUT_PROFILE, STATES, Unfit
 from consent.log.commitment import commit
-from consent.log.jws import canonical_json
+from consent.log.jws import canonical_json, unb64url
 from consent.log.merkle import leaf_hash, root_of
 from consent.log.note import COSIGNATURE, Checkpoint, Vkey, cosign, sign_checkpoint
 from consent.log.rotation import Rotation
@@ -65,7 +66,7 @@ def test_the_report_as_json_says_the_same() -> None:
     told = json.loads(verify_bundle(BUNDLE, [VKEY], SIGNER.jwks()).as_json())
     assert (told["ok"], told["problem"], told["profile"], told["size"], told["origin"]) == (True, None, "p1", 4, ORIGIN)
     assert told["log"] == {"trusted": True, "signers": [VKEY.label()]}
-    assert told["profile_signature"] == {"trusted": True, "kid": SIGNER.kid}
+    assert told["profile_signature"] == {"trusted": True, "kids": [SIGNER.kid]}
     assert [e["event"] for e in told["entries"]][:2] == ["consent.granted", "permit.granted"]
     broken = json.loads(verify_bundle(b"").as_json())
     assert (broken["ok"], broken["root"], broken["problem"]["path"]) == (False, None, "bundle")
@@ -188,7 +189,7 @@ def test_what_was_destroyed_is_named_and_everything_else_is_still_proven(
         assert f"entry {index}, {name}: {DESTROYED}\n" in report.text()
     assert DESTROYED in unpack(bundle)["index.html"].decode()
     assert report.profile_trusted == ("profile" not in destroyed)
-    assert (report.profile_key is None) == ("profile" in destroyed) == ("jwks.json" not in unpack(bundle))
+    assert (not report.profile_keys) == ("profile" in destroyed) == ("jwks.json" not in unpack(bundle))
     assert json.loads(report.as_json())["destroyed"] == [{"entry": i, "payload": n} for i, n in report.destroyed]
 
 
@@ -259,13 +260,45 @@ def test_a_log_that_changed_its_key_is_followed_from_the_old_key_to_the_new_one(
     assert refused(story).startswith("log.json: entry 4: ")
 
 
+def test_revisions_by_two_keys_are_shown_under_both_and_every_one_must_be_trusted() -> None:
+    story, newer = Story(), ProfileSigner(OTHER, [unb64url(SIGNER.jwk["x"])])
+    again = entry("profile.issued", permit="m1", profile="p1", revision=2, sources=[])
+    again["payloads"] = {"profile": newer.sign({**story.profile, "revision": 2, "sources": []}).jws}
+    story.steps.insert(3, again)
+    items = story.items()
+    assert [jwk["kid"] for jwk in newer.jwks()["keys"]] == [newer.kid, SIGNER.kid]
+    bundle = write_bundle(story.checkpoint, [VKEY.text()], newer.jwks(), items)
+    report = verify_bundle(bundle, [VKEY], newer.jwks())
+    assert (report.profile_keys, report.profile_trusted) == ((SIGNER.kid, newer.kid), True)
+    assert f"profile signed by {SIGNER.kid}, {newer.kid}\n" in report.text()
+    assert problem(verify_bundle(bundle, [VKEY], SIGNER.jwks())) == ("jwks.json", "not a trusted key")
+    files = unpack(bundle)
+    for keys in ([newer.jwk, SIGNER.jwk], [SIGNER.jwk, newer.jwk, newer.jwk]):
+        turned = pack({**files, "jwks.json": canonical_json({"keys": keys})})
+        assert "in their order" in problem(verify_bundle(turned))[1]
+    # The key that signed is not among those that are given.
+    with pytest.raises(Unfit):
+        write_bundle(story.checkpoint, [VKEY.text()], SIGNER.jwks(), items)
+
+
+@pytest.mark.parametrize("jws", [b"\xff", b"", b"e30.x.y", b"W10.x.y", b"x.y.z"])
+def test_what_is_no_signed_profile_is_not_handed_out_as_one(jws: bytes) -> None:
+    story = Story()
+    items = story.items()
+    issued = items[2]
+    key, _ = issued.payloads["profile"] or (b"", b"")
+    items[2] = replace(issued, payloads={**issued.payloads, "profile": (key, jws)})
+    with pytest.raises(Unfit):
+        write_bundle(story.checkpoint, [VKEY.text()], SIGNER.jwks(), items)
+
+
 def test_witnesses_that_co_signed_are_named() -> None:
     story = Story()
     items = story.items()
     witness = Vkey.of("witness.example.test", OTHER, COSIGNATURE)
     head = Checkpoint(ORIGIN, 4, root_of([leaf_hash(item.entry) for item in items]))
     note = sign_checkpoint(head, ORIGIN, KEY) + cosign(head.text(), witness.name, OTHER, 1_795_500_000)
-    bundle = write_bundle(note, [VKEY.text(), witness.text()], SIGNER.jwk, items)
+    bundle = write_bundle(note, [VKEY.text(), witness.text()], SIGNER.jwks(), items)
     report = verify_bundle(bundle, [VKEY], SIGNER.jwks(), [witness])
     assert report.cosigners == ((witness.label(), 1_795_500_000),)
     assert f"co-signed by {witness.label()} at 2026-11-24T06:00:00Z\n" in report.text()
@@ -428,7 +461,7 @@ def test_a_profile_that_the_published_key_did_not_sign_is_refused() -> None:
     other = canonical_json(ProfileSigner(OTHER).jwks())
     assert problem(verify_bundle(pack({**FILES, "jwks.json": other}))) == (
         PROFILE,
-        "not signed by the key in jwks.json",
+        "not signed by a key in jwks.json",
     )
     both = canonical_json({"keys": [SIGNER.jwk, ProfileSigner(OTHER).jwk]})
     assert problem(verify_bundle(pack({**FILES, "jwks.json": both})))[0] == "jwks.json"

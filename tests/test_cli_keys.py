@@ -13,7 +13,8 @@ from consent.logkeys import RotateLogKey
 from consent.profiles import RecordEvent
 from gateway.cli.main import main
 from gateway.cli.shared import State
-from gateway.keys import NEXT_LOG_KEY, finish_rotation, log_keys, signing_key
+from gateway.keys import NEXT_LOG_KEY, finish_rotation, log_keys, read_signing, signing_key
+from gateway.profile.sign import ProfileSigner
 from gateway.services import open_services
 from gateway.settings import Settings
 from schemas.errors import ConfigurationError
@@ -101,6 +102,26 @@ def test_a_rotation_that_was_killed_between_commit_and_file_is_finished_by_the_n
     assert xinqiao("keys", "rotate")[0] == 0
     assert log_keys(keys)[0].public_key() == key.public_key()
     assert asyncio.run(appended()) == new
+
+
+@pytest.mark.parametrize("name", ["profile", "token"])
+def test_the_key_of_profiles_and_that_of_tokens_are_changed_without_the_log(
+    xinqiao: Run, keys: Path, name: str
+) -> None:
+    before = signing_key(keys / f"{name}.pem").public_key().public_bytes_raw()
+    status, _, said = xinqiao("keys", "rotate", f"--{name}")
+    assert status == 0
+    held = read_signing(keys / f"{name}.pem")
+    assert [one.key for one in held.replaced] == [before]
+    assert ProfileSigner(held.key).kid in said
+    assert xinqiao("keys", "rotate", "--profile", "--token")[0] == 2
+
+
+def test_a_new_epoch_of_the_key_encryption_key_ends_the_old_one(xinqiao: Run, keys: Path) -> None:
+    status, _, said = xinqiao("keys", "rotate", "--kek")
+    assert (status, "epoch 2" in said) == (0, True)
+    assert sorted(file.name for file in keys.glob("kek.*")) == ["kek.2"]
+    assert xinqiao("log", "verify")[0] == 0
 
 
 def test_a_folder_that_cannot_be_written_is_named(xinqiao: Run, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:

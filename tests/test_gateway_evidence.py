@@ -107,9 +107,9 @@ async def issue(evidence: Evidence, permit: Permit, profile_id: str, persons: in
     profile = {
         "id": profile_id,
         "revision": 1,
-        "subject": {"uscc": permit.consent.subject.uscc, "name": permit.consent.subject.name},
+        "subject": {"uscc": permit.consent.grant.subject.uscc, "name": permit.consent.grant.subject.name},
         "consent_id": permit.consent.id,
-        "consent_assurance": permit.consent.assurance.value,
+        "consent_assurance": permit.consent.grant.assurance.value,
         "purpose": "loan_review",
         "period": {"first": "2025-12", "last": "2026-11"},
         "completeness": {"asked": 2, "answered": 1},
@@ -141,7 +141,7 @@ async def told(evidence: Evidence, padding: int = 0) -> None:
 async def made(evidence: Evidence, profile_id: str) -> bytes:
     row = await evidence.profile_row(profile_id)
     assert row is not None
-    return await evidence.bundle(profile_id, row, SIGNER.jwk)
+    return await evidence.bundle(profile_id, row, SIGNER.jwks())
 
 
 def holds(evidence: Evidence, data: bytes) -> BundleReport:

@@ -189,7 +189,7 @@ async def test_the_demonstration_runs_with_a_lender_client_that_renews_its_token
         # The key of another lender's client is refused at the door.
         async with aiohttp.ClientSession() as session:
             stranger = LenderClient(
-                session, demo.gateway_url, "nobody", demo.services.keys.token, demo.services.settings.issuer
+                session, demo.gateway_url, "nobody", demo.services.keys.token().key, demo.services.settings.issuer
             )
             with pytest.raises(LenderError, match="invalid_client"):
                 await stranger.register({})

@@ -1,6 +1,9 @@
 """The gateway's own keys: made once with mode 0600, never overwritten, refused where they are not what they must be."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+from typing import Literal
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -14,7 +17,17 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from consent.safe import Safe
-from gateway.keys import create_keys, load_keys, new_signing_key_pem, signing_key, write_private
+from gateway.keys import (
+    Replaced,
+    SigningFile,
+    create_keys,
+    load_keys,
+    new_signing_key_pem,
+    read_signing,
+    replace_signing,
+    signing_key,
+    write_private,
+)
 from schemas.errors import ConfigurationError
 
 FILES = ["kek.1", "pseudonym", "log.pem", "profile.pem", "token.pem"]
@@ -53,7 +66,11 @@ def test_what_was_made_is_what_is_read(tmp_path: Path) -> None:
     kek = Safe(tmp_path).kek(1)
     assert len(kek) == len(made.pseudonym) == 32
     assert kek != made.pseudonym
-    for one, same in ((made.log, read.log), (made.profile, read.profile), (made.token, read.token)):
+    for one, same in (
+        (made.log, read.log),
+        (made.profile().key, read.profile().key),
+        (made.token().key, read.token().key),
+    ):
         assert one.public_key() == same.public_key()
     assert made.pseudonym.hex() not in repr(made)
 
@@ -99,6 +116,52 @@ def test_a_new_signing_key_is_one(tmp_path: Path) -> None:
     write_private(tmp_path / "a.pem", new_signing_key_pem())
     write_private(tmp_path / "b.pem", new_signing_key_pem())
     assert signing_key(tmp_path / "a.pem").public_key() != signing_key(tmp_path / "b.pem").public_key()
+
+
+def public(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes_raw()
+
+
+@pytest.mark.parametrize("name", ["profile", "token"])
+def test_a_signing_key_is_replaced_and_whoever_holds_the_old_one_finds_the_new(
+    tmp_path: Path, name: Literal["profile", "token"]
+) -> None:
+    keys = load_keys(tmp_path, create=True)
+    held: SigningFile = getattr(keys, name)
+    first = held()
+    assert held() is first
+    second = replace_signing(tmp_path, name, 100)
+    third = replace_signing(tmp_path, name, 200)
+    assert public(held().key) == public(third.key)
+    assert held().replaced == (Replaced(public(first.key), 100), Replaced(public(second.key), 200))
+    assert (tmp_path / f"{name}.pem").stat().st_mode & 0o777 == 0o600
+    other: SigningFile = getattr(keys, {"profile": "token", "token": "profile"}[name])
+    assert other().replaced == ()
+    # Interrupted before the new key was there: the old one is not taken for replaced.
+    (tmp_path / f"{name}.old").write_text(f"{public(third.key).hex()} 300\n")
+    assert read_signing(tmp_path / f"{name}.pem").replaced == ()
+    (tmp_path / f"{name}.old").write_text("nonsense\n")
+    with pytest.raises(ConfigurationError) as caught:
+        read_signing(tmp_path / f"{name}.pem")
+    assert caught.value.details["at"] == f"keys/{name}.old"
+    # A file that cannot be read just now leaves the key that is held.
+    (tmp_path / f"{name}.pem").unlink()
+    assert public(held().key) == public(third.key)
+    with pytest.raises(ConfigurationError):
+        replace_signing(tmp_path / "none", name, 1)
+
+
+def test_processes_that_start_at_once_on_an_empty_folder_make_one_set_of_keys(tmp_path: Path) -> None:
+    start = Barrier(8)
+
+    def made() -> tuple[list[str], bytes]:
+        start.wait()
+        return create_keys(tmp_path / "keys"), (tmp_path / "keys" / "log.pem").read_bytes()
+
+    with ThreadPoolExecutor(8) as pool:
+        found = [future.result() for future in [pool.submit(made) for _ in range(8)]]
+    assert sorted(len(names) for names, _ in found) == [0] * 7 + [len(FILES)]
+    assert len({key for _, key in found}) == 1
 
 
 def test_a_folder_that_cannot_be_made_is_a_setting_to_mend(tmp_path: Path) -> None:

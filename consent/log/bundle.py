@@ -2,7 +2,7 @@
 
     checkpoint         a signed head of the log (consent.log.note)
     index.html         the same for people; made of the other parts, byte for byte
-    jwks.json          the key that signed the profile
+    jwks.json          the keys that signed the revisions of the profile, in the order of these
     log.json           the entries, each with its inclusion proof and the keys of its own payloads
     payload/N/NAME     the payloads of entry N
     vkey               the keys that signed the checkpoint
@@ -26,7 +26,7 @@ from consent.log.archive import ArchiveError, pack, unpack
 from consent.log.chain import Chain, Link, Unfit, chain, commitments
 from consent.log.commitment import commit
 from consent.log.entry import DECODER, EntryError, check_entry
-from consent.log.jws import JwsError, canonical_json, open_jws, public_jwk
+from consent.log.jws import JwsError, canonical_json, kid_of, open_jws, public_jwk
 from consent.log.merkle import ProofError, leaf_hash, verify_inclusion
 from consent.log.note import Checkpoint, NoteError, Vkey, unbase64
 from consent.log.page import page
@@ -51,9 +51,9 @@ class Item:
     payloads: Mapping[str, tuple[bytes, bytes] | None]
 
 
-def write_bundle(checkpoint: str, vkeys: Sequence[str], jwk: Mapping[str, str], items: Sequence[Item]) -> bytes:
-    """The bundle of entries in the order of the log. Raises Unfit where they do not fit together, as they will not
-    where somebody changed what is stored."""
+def write_bundle(checkpoint: str, vkeys: Sequence[str], jwks: Mapping[str, Any], items: Sequence[Item]) -> bytes:
+    """The bundle of entries in the order of the log; ``jwks`` has the keys that signed the profile, and may have more.
+    Raises Unfit where they do not fit together, as they will not where somebody changed what is stored."""
     files = {"checkpoint": checkpoint.encode(), "vkey": "".join(f"{vkey}\n" for vkey in vkeys).encode()}
     entries = []
     for item in items:
@@ -62,9 +62,18 @@ def write_bundle(checkpoint: str, vkeys: Sequence[str], jwk: Mapping[str, str], 
         entries.append({"index": item.index, "entry": json.loads(item.entry), "proof": proof, "keys": keys})
         files |= {_path(item.index, name): held[1] for name, held in item.payloads.items() if held}
     files["log.json"] = canonical_json({"form": FORM, "entries": entries})
-    if any(path.endswith("/profile") for path in files):
-        files["jwks.json"] = canonical_json({"keys": [dict(jwk)]})
+    known = {jwk["kid"]: jwk for jwk in jwks["keys"]}
+    signed = [_kid(files[path]) for path in files if path.endswith("/profile")]
+    if kids := dict.fromkeys(kid for kid in signed if kid in known):
+        files["jwks.json"] = canonical_json({"keys": [dict(known[kid]) for kid in kids]})
     return pack({**files, "index.html": _Opened(files).page})
+
+
+def _kid(jws: bytes) -> str | None:
+    try:
+        return kid_of(jws.decode())
+    except (JwsError, UnicodeDecodeError):
+        return None
 
 
 def _path(index: int, name: str) -> str:
@@ -73,7 +82,7 @@ def _path(index: int, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BundleReport:
-    """``problem``: the part that is broken and why. Signers are shown as NAME+KEYID, the profile's as its key's kid;
+    """``problem``: the part that is broken and why. Signers are shown as NAME+KEYID, the profile's as their keys' kids;
     ``destroyed`` as (entry, payload)."""
 
     problem: tuple[str, str] | None
@@ -83,7 +92,7 @@ class BundleReport:
     destroyed: tuple[tuple[int, str], ...] = ()
     signers: tuple[str, ...] = ()
     log_trusted: bool = False
-    profile_key: str | None = None
+    profile_keys: tuple[str, ...] = ()
     profile_trusted: bool = False
     cosigners: tuple[tuple[str, int], ...] = ()
 
@@ -101,8 +110,8 @@ class BundleReport:
             lines += [f"entry {index}, {name}: {DESTROYED}" for index, name in self.destroyed]
             signed = f"log signed by {', '.join(self.signers)}"
             lines.append(signed if self.log_trusted else "consistent, signer of the log not trusted")
-            if self.profile_key:
-                signed = f"profile signed by {self.profile_key}"
+            if self.profile_keys:
+                signed = f"profile signed by {', '.join(self.profile_keys)}"
                 lines.append(signed if self.profile_trusted else "consistent, signer of the profile not trusted")
             lines += [f"co-signed by {name} at {utc(time)}" for name, time in self.cosigners]
         return "".join(printable(line) + "\n" for line in lines)
@@ -117,7 +126,7 @@ class BundleReport:
                 "entries": [dict(zip(("index", "event", "time", "actor"), e, strict=True)) for e in self.entries],
                 "destroyed": [{"entry": index, "payload": name} for index, name in self.destroyed],
                 "log": {"trusted": self.log_trusted, "signers": self.signers},
-                "profile_signature": {"trusted": self.profile_trusted, "kid": self.profile_key},
+                "profile_signature": {"trusted": self.profile_trusted, "kids": self.profile_keys},
                 "cosigners": [{"name": name, "time": time} for name, time in self.cosigners],
                 "origin": head and head.origin,
                 "size": head and head.size,
@@ -144,7 +153,7 @@ def verify_bundle(
             raise Unfit(min(opened.unread), "does not belong to this evidence")
         by = signers(opened.head, opened.succession, vkeys)
         by_witnesses = cosigners(opened.head, witnesses)
-        if jwks is not None and opened.jwk and opened.jwk["x"] not in {key.get("x") for key in jwks["keys"]}:
+        if jwks is not None and not {jwk["x"] for jwk in opened.jwks.values()} <= {k.get("x") for k in jwks["keys"]}:
             raise Unfit("jwks.json", "not a trusted key")
     except ArchiveError as err:
         return BundleReport(("bundle", str(err)))
@@ -161,28 +170,30 @@ def verify_bundle(
         tuple((link.index, name) for link in links for name, held in link.payloads.items() if held is None),
         tuple(vkey.label() for vkey in by),
         bool(vkeys),
-        opened.jwk["kid"] if opened.jwk else None,
-        bool(jwks and opened.jwk),
+        tuple(opened.jwks),
+        bool(jwks and opened.jwks),
         tuple((vkey.label(), time) for vkey, time in by_witnesses),
     )
 
 
 class _Opened:
-    """The parts of a bundle, each held against the others; raises Unfit or Broken. ``jwk``: of the key that signed the
-    profile, where the profile is there."""
+    """The parts of a bundle, each held against the others; raises Unfit or Broken. ``jwks``: those of the keys that
+    signed the profile, by their kids, as far as the profile is there."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self._files = files
         self.unread = set(files)
         self.head: Head = open_head(self.read("vkey"), self.read("checkpoint"))
         self.succession = Succession()
-        self.jwk: dict[str, str] | None = None
+        self.jwks: dict[str, dict[str, str]] = {}
         try:
             links = [self._link(one) for one in self._entries()]
             self.chain: Chain = chain(links, self._profile)
             self.page = page(self.chain, self.head.checkpoint)
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
             raise Unfit("log.json", "not entries of this log's form") from None
+        if self.jwks and self._canonical("jwks.json") != {"keys": list(self.jwks.values())}:
+            raise Unfit("jwks.json", "not the keys that signed, as a gateway publishes them, in their order")
 
     def read(self, path: str) -> bytes:
         if path not in self._files:
@@ -246,12 +257,14 @@ class _Opened:
             return None
         keys = self._canonical("jwks.json")
         try:
-            self.jwk = public_jwk(keys["keys"][0]["x"])
+            published = {jwk["kid"]: jwk for jwk in (public_jwk(key["x"]) for key in keys["keys"])}
         except (LookupError, TypeError):
-            self.jwk = None
-        if keys != {"keys": [self.jwk]}:
-            raise Unfit("jwks.json", "not one key as a gateway publishes it")
+            raise Unfit("jwks.json", "not keys as a gateway publishes them") from None
         try:
-            return open_jws(jws.decode(), keys)
+            text = jws.decode()
+            profile = open_jws(text, {"keys": list(published.values())})
+            kid = kid_of(text)
         except (JwsError, UnicodeDecodeError):
-            raise Unfit(_path(link.index, "profile"), "not signed by the key in jwks.json") from None
+            raise Unfit(_path(link.index, "profile"), "not signed by a key in jwks.json") from None
+        self.jwks[kid] = published[kid]
+        return profile

@@ -47,6 +47,14 @@ def public_jwk(x: str) -> dict[str, str]:
     return {**public, "kid": kid, "alg": ALGORITHM, "use": "sig"}
 
 
+def kid_of(token: str) -> str:
+    """Which key a JWS says that it was signed with. Raises JwsError."""
+    try:
+        return str(json.loads(unb64url(token.split(".")[0]))["kid"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise JwsError from None
+
+
 def open_jws(token: str, jwks: Mapping[str, Any]) -> dict[str, Any]:
     """The profile that a key of ``jwks`` signed. Raises JwsError for anything else: another algorithm, type or key, a
     changed byte, a payload that is not the canonical JSON of an object."""

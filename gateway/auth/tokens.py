@@ -13,6 +13,7 @@ import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeGuard
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,6 +22,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import KeySet, OKPKey
 
+from gateway.keys import Signing
 from gateway.settings import Client, Role
 from schemas.errors import ConfigurationError, InvalidClient, Unauthenticated
 
@@ -66,12 +68,13 @@ class Caller(NamedTuple):
 
 
 class Tokens:
-    """Issues and checks access tokens. ``clock`` gives Unix seconds."""
+    """Issues and checks access tokens. ``keys`` gives what signs now; a key that was replaced counts for the tokens
+    that it signed until then, and for no longer than they last. ``clock`` gives Unix seconds."""
 
     def __init__(
         self,
         clients: Mapping[str, Client],
-        key: Ed25519PrivateKey,
+        keys: Callable[[], Signing],
         *,
         issuer: str,
         seconds: int,
@@ -83,7 +86,8 @@ class Tokens:
         self._clock = clock
         self._keys = {name: client_keys(f"{client.role}s.{name}", client.jwks) for name, client in clients.items()}
         self._roles: dict[str, Role] = {name: client.role for name, client in clients.items()}
-        self._key = _okp(key)
+        self._signing_keys = keys
+        self._held: tuple[Signing, OKPKey] | None = None
         self._used = _Once()
         self._checked: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
@@ -105,9 +109,30 @@ class Tokens:
             "exp": now + self._seconds,
             "jti": secrets.token_hex(16),
         }
-        header = {"alg": "Ed25519", "typ": "at+jwt", "kid": self._key.thumbprint()}
-        token = jwt.encode(header, claims, self._key, algorithms=["Ed25519"])
+        _, key = self._signing()
+        header = {"alg": "Ed25519", "typ": "at+jwt", "kid": key.thumbprint()}
+        token = jwt.encode(header, claims, key, algorithms=["Ed25519"])
         return {"access_token": token, "token_type": "Bearer", "expires_in": self._seconds}
+
+    def _signing(self) -> tuple[Signing, OKPKey]:
+        now, held = self._signing_keys(), self._held
+        if held is None or held[0] is not now:
+            held = self._held = now, _okp(now.key)
+        return held
+
+    def _verified(self, token: str, now: float) -> jwt.Token:
+        """Raises one of ``_NOT_A_TOKEN``."""
+        signing, key = self._signing()
+        try:
+            return jwt.decode(token, key, algorithms=["Ed25519"])
+        except JoseError:
+            for old in signing.replaced:
+                if now <= old.at + self._seconds + CLOCK_SKEW_SECONDS:
+                    with suppress(JoseError):
+                        found = jwt.decode(token, _okp_public(old.key), algorithms=["Ed25519"])
+                        if found.claims["iat"] <= old.at + CLOCK_SKEW_SECONDS:
+                            return found
+            raise
 
     def _assertion(self, assertion: str) -> str:
         """The client that signed ``assertion``. The unverified ``iss`` only chooses whose keys must verify it."""
@@ -151,7 +176,7 @@ class Tokens:
         if known is not None and known[1] > now:
             return known[0]
         try:
-            decoded = jwt.decode(token, self._key, algorithms=["Ed25519"])
+            decoded = self._verified(token, now)
         except _NOT_A_TOKEN:
             raise Unauthenticated from None
         claims = decoded.claims
@@ -191,6 +216,11 @@ def client_keys(at: str, jwks: Mapping[str, Any]) -> KeySet:
 
 def _okp(key: Ed25519PrivateKey) -> OKPKey:
     return OKPKey.import_key(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def _okp_public(key: bytes) -> OKPKey:
+    x = base64.urlsafe_b64encode(key).rstrip(b"=").decode()
+    return OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": x})
 
 
 def _unpad(part: str) -> bytes:

@@ -5,19 +5,17 @@ time, channel and device, who was to sign and how that was checked, and what was
 consent's ``evidence.sha256``.
 """
 
-import base64
 from collections.abc import Mapping
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from consent.log.jws import b64url
+from gateway.profile.sign import ProfileSigner
 from schemas.base import Json
 from schemas.canonical import canonical
 
 TYPE = "xinqiao-consent-act+json"
 
 
-def sign_act(key: Ed25519PrivateKey, kid: str, act: Mapping[str, Json]) -> bytes:
+def sign_act(signer: ProfileSigner, act: Mapping[str, Json]) -> bytes:
     """Signed under a key of ``/.well-known/jwks.json``."""
-    header = {"alg": "EdDSA", "kid": kid, "typ": TYPE}
-    signed = b".".join(base64.urlsafe_b64encode(canonical(part)).rstrip(b"=") for part in (header, act))
-    return signed + b"." + base64.urlsafe_b64encode(key.sign(signed)).rstrip(b"=")
+    header = {"alg": "EdDSA", "kid": signer.kid, "typ": TYPE}
+    return signer.signed(b".".join(b64url(canonical(part)) for part in (header, act)))

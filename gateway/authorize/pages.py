@@ -113,7 +113,7 @@ def _given(visit: Visit, identity_check: str, separate: frozenset[str]) -> GiveC
         "channel": CHANNEL,
         "device": device,
     }
-    signed = sign_act(visit.services.keys.profile, visit.services.signer.kid, act)
+    signed = sign_act(visit.services.signer, act)
     grant = grant_of(
         ask,
         visit.stored.lender,

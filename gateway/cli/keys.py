@@ -1,5 +1,6 @@
 """``xinqiao keys``: make the gateway's own keys, and change the key of the log."""
 
+import time
 from typing import Annotated
 
 import typer
@@ -12,11 +13,13 @@ from gateway.keys import (
     create_keys,
     finish_rotation,
     new_signing_key_pem,
+    replace_signing,
     signing_key,
     write_private,
 )
+from gateway.profile.sign import ProfileSigner
 from gateway.services import Services
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, InvalidRequest
 
 app = typer.Typer(help="密钥 The gateway's own keys.", no_args_is_help=True)
 
@@ -48,12 +51,21 @@ def next_() -> None:
 @app.command("rotate")
 def rotate(
     kek: Annotated[bool, typer.Option("--kek", help="The key-encryption key instead of the log's.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="The key that signs profiles.")] = False,
+    token: Annotated[bool, typer.Option("--token", help="The key that signs access tokens.")] = False,
 ) -> None:
     """轮换密钥 The key of `keys next` signs the log from now on; the old one is refused and its file replaced. With
-    --kek a new epoch begins, and the keys of earlier epochs are destroyed."""
+    --kek a new epoch begins, and the keys of earlier epochs are destroyed. With --profile or --token a new key signs
+    these at once; what the old one signed still verifies."""
+    if kek + profile + token > 1:
+        raise InvalidRequest(at="rotate", mend="one kind of key at a time")
     if kek:
         epoch = run(lambda services: services.evidence.keeper.next_epoch())
         say(f"密钥期 epoch {epoch}")
+        return
+    if profile or token:
+        signing = replace_signing(settings().key_folder, "profile" if profile else "token", int(time.time()))
+        say(f"现用密钥 kid {ProfileSigner(signing.key).kid}")
         return
     folder = settings().key_folder
     key = signing_key(folder / NEXT_LOG_KEY)

@@ -20,4 +20,4 @@ async def export_evidence(services: Services, profile_id: str, lender: str | Non
         raise NotFound(what="profile")
     exported: dict[str, Json] = {"profile": profile_id, "revision": row.revision}
     await evidence.submit(RecordEvent("profile.exported", lender or OPERATOR, row.consent_id, None, exported))
-    return await evidence.bundle(profile_id, row, services.signer.jwk)
+    return await evidence.bundle(profile_id, row, services.signer.jwks())
