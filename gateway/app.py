@@ -1,6 +1,7 @@
 """The composition root: ``create_app(settings)`` makes the whole gateway; tests call the same function."""
 
 from collections.abc import AsyncIterator
+from functools import cache
 from importlib.metadata import version
 
 import orjson
@@ -37,6 +38,12 @@ ROUTES = [
 ]
 
 
+@cache
+def _document() -> bytes:
+    """Of the routes, which are a process's own: it is made once."""
+    return orjson.dumps(openapi(ROUTES, version("xinqiao")))
+
+
 def create_app(settings: Settings, *, now: Now = utc_now, identity: IdentityCheck | None = None) -> web.Application:
     """Shape only: nothing is opened before the server starts. ``identity`` checks who agrees for an enterprise."""
     if settings.production and HttpRequestParser is HttpRequestParserPy:
@@ -44,7 +51,7 @@ def create_app(settings: Settings, *, now: Now = utc_now, identity: IdentityChec
     app = web.Application(middlewares=[outer], client_max_size=settings.limits.body_bytes)
     metrics = Metrics()
     app[METRICS] = metrics
-    app[OPENAPI] = orjson.dumps(openapi(ROUTES, version("xinqiao")))
+    app[OPENAPI] = _document()
 
     async def services(app: web.Application) -> AsyncIterator[None]:
         async with (

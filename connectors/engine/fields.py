@@ -1,12 +1,13 @@
 """The fields that a manifest declares, held against the records of the catalogue when the manifest is loaded."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from typing import Annotated, Any
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from connectors.manifest_text import KeyPath, Refusal
 from connectors.mapping import Convert, converter
@@ -43,12 +44,12 @@ def compile_fields(dataset: manifest.Dataset, data_set: DataSet, at: KeyPath) ->
         if name not in data_set.fields:
             close = get_close_matches(name, data_set.fields, n=1)
             raise Refusal(place, f"did you mean `{close[0]}`?" if close else f"no field of {data_set.name}")
-        info = data_set.model.model_fields[name]
-        _check_fit(spec, info, place)
+        field = _field(data_set.model, name)
+        _check_fit(spec, field, place)
         if isinstance(spec, manifest.ConstSpec):
             continue
         try:
-            made[name] = converter(name, spec, _longest(info))
+            made[name] = converter(name, spec, field.longest)
         except InvalidValue:
             raise Refusal((*place, "forms"), f"use date forms that hold a {spec.type}") from None
     if missing := sorted(data_set.required - dataset.fields.keys()):
@@ -56,10 +57,28 @@ def compile_fields(dataset: manifest.Dataset, data_set: DataSet, at: KeyPath) ->
     return made
 
 
-def _check_fit(spec: manifest.Spec, info: FieldInfo, at: KeyPath) -> None:
-    adapter = _adapter(info)
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A field of a record's model: what it takes, its unit, and how many characters it holds."""
+
+    adapter: TypeAdapter[Any]
+    unit: str | None
+    longest: int
+
+
+# Once for all manifests: many declare the same fields, and what pydantic makes of one costs a millisecond.
+@cache
+def _field(model: type[BaseModel], name: str) -> _Field:
+    info = model.model_fields[name]
+    form: Any = Annotated[info.annotation, info]
+    adapter: TypeAdapter[Any] = TypeAdapter(form)
+    schema = adapter.json_schema()
+    return _Field(adapter, _property(schema, "unit"), int(_property(schema, "maxLength") or 200))
+
+
+def _check_fit(spec: manifest.Spec, field: _Field, at: KeyPath) -> None:
     units = _UNITS.get(type(spec))
-    if units and _property(info, "unit") not in units:
+    if units and field.unit not in units:
         raise Refusal((*at, "type"), f"the field's unit is not that of `{spec.type}`")
     if isinstance(spec, manifest.ConstSpec):
         samples: list[tuple[KeyPath, Any]] = [((*at, "value"), spec.value)]
@@ -70,23 +89,14 @@ def _check_fit(spec: manifest.Spec, info: FieldInfo, at: KeyPath) -> None:
         samples = [((*at, "type"), _SAMPLES[type(spec)])]
     for place, sample in samples:
         try:
-            adapter.validate_json(orjson.dumps(sample), strict=True)
+            field.adapter.validate_json(orjson.dumps(sample), strict=True)
         except ValidationError:
             raise Refusal(place, "the record's field does not take this; see docs/data-sets.md") from None
 
 
-def _adapter(info: FieldInfo) -> TypeAdapter[Any]:
-    form: Any = Annotated[info.annotation, info]
-    return TypeAdapter(form)
-
-
-def _longest(info: FieldInfo) -> int:
-    return int(_property(info, "maxLength") or 200)
-
-
-def _property(info: FieldInfo, key: str) -> Any:
-    """A property of the field's JSON Schema, wherever it stands in it (``X | None`` nests it)."""
-    pending: list[Any] = [_adapter(info).json_schema()]
+def _property(whole: dict[str, Any], key: str) -> Any:
+    """A property of a field's JSON Schema, wherever it stands in it (``X | None`` nests it)."""
+    pending = [whole]
     while pending:
         schema = pending.pop()
         if key in schema:
