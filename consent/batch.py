@@ -22,8 +22,9 @@ from consent.storage import execute_many
 from consent.tables import consent_status, consent_texts, profiles, sealed
 from consent.text_rows import TextSet
 from consent.vault import Vault
-from schemas.base import Json, utc_text
+from schemas.base import utc_text
 from schemas.errors import XinqiaoError
+from schemas.events import EntryValue
 
 R = TypeVar("R")
 
@@ -112,7 +113,7 @@ class Batch:
         actor: str,
         consent: str | None,
         subject: str | None,
-        data: Mapping[str, Json],
+        data: Mapping[str, EntryValue],
         id: str | None = None,
     ) -> tuple[int, bytes]:
         """The log index and the canonical bytes of the new entry."""

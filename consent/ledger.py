@@ -18,9 +18,8 @@ from consent.log.note import Checkpoint, NoteError, Vkey, open_checkpoint, sign_
 from consent.log.rotation import Rotation
 from consent.storage import execute_many, fetch
 from consent.tables import log_entries, log_head, log_tiles
-from schemas.base import Json
 from schemas.errors import LogBroken
-from schemas.events import entry_bytes
+from schemas.events import EntryValue, entry_bytes
 
 TILE = 256
 
@@ -243,7 +242,7 @@ class Page:
         actor: str,
         consent: str | None,
         subject: str | None,
-        data: Mapping[str, Json],
+        data: Mapping[str, EntryValue],
     ) -> tuple[int, bytes]:
         """The index and canonical bytes of a new entry."""
         entry = entry_bytes(event, id=id, time=time, actor=actor, consent=consent, subject=subject, data=data)

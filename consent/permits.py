@@ -12,20 +12,30 @@ from functools import lru_cache
 from sqlalchemy import Connection, bindparam, delete
 
 from consent.batch import Batch, Command, Refusal
-from consent.consents import shown
-from consent.policy import Ask, Granted, PermitItem, Refused, YearMonth, decide
+from consent.policy import CACHED, Ask, Granted, PermitItem, Refused, YearMonth, decide
 from consent.rows import ISSUED, OPEN, ConsentRow, KeyRow, PermitRow
 from consent.sealing import sealed_list
 from consent.tables import idempotency
 from consent.vault import RetentionClass, SubjectKey
-from schemas.base import Json, utc_text
-from schemas.consent import Consent
+from schemas.base import utc_text
+from schemas.canonical import canonical
+from schemas.consent import ConsentDocument
 from schemas.errors import CONSENT_ERRORS, IdempotencyMismatch, IdempotencyRunning, NotFound
+from schemas.events import EntryValue
 
 OUTCOME_UNKNOWN = "outcome_unknown"
 SWEEP = 256
 
 _FORGET_KEYS = delete(idempotency).where(idempotency.c.expires <= bindparam("now"))
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """The consent that a permit was opened under; ``uses`` counts this one."""
+
+    id: str
+    grant: ConsentDocument
+    uses: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,7 @@ class Permit:
     """
 
     id: str
-    consent: Consent
+    consent: Agreed
     items: tuple[PermitItem, ...]
     valid_until: datetime
     log_index: int
@@ -169,7 +179,7 @@ class OpenPermit(Command[Permit]):
         )
         return row
 
-    def _asked(self, batch: Batch, key: SubjectKey, entry_id: str, decision: Granted) -> dict[str, Json]:
+    def _asked(self, batch: Batch, key: SubjectKey, entry_id: str, decision: Granted) -> dict[str, EntryValue]:
         return {
             "officer": self._officer(batch),
             "first": _month(self.first),
@@ -185,7 +195,7 @@ class OpenPermit(Command[Permit]):
         assert held is not None  # noqa: S101 - a foreign key, and loaded with the permit
         return Permit(
             row.id,
-            shown(held, batch),
+            Agreed(held.id, held.terms.grant, held.uses),
             items,
             datetime.fromisoformat(row.valid_until),
             row.log_index,
@@ -196,13 +206,15 @@ class OpenPermit(Command[Permit]):
         )
 
 
-@lru_cache(1024)
-def _listed(items: tuple[PermitItem, ...]) -> list[Json]:
-    """One order for equal items; enterprises of one product ask for the same ones."""
-    return [
-        [item.platform, item.dataset, [*sorted(item.fields)], *_longer(item)]
-        for item in sorted(items, key=lambda i: (i.platform, i.dataset, i.person or "", i.outlet or ""))
-    ]
+@lru_cache(CACHED)
+def _listed(items: tuple[PermitItem, ...]) -> bytes:
+    """As canonical JSON, in one order for equal items."""
+    return canonical(
+        [
+            [item.platform, item.dataset, sorted(item.fields), *_longer(item)]
+            for item in sorted(items, key=lambda i: (i.platform, i.dataset, i.person or "", i.outlet or ""))
+        ]
+    )
 
 
 def _longer(item: PermitItem) -> tuple[str | None, ...]:

@@ -7,9 +7,11 @@ that nobody learns of a limit of something they may not have. The law behind it:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 from schemas.consent import ConsentDocument, ConsentGrant, ConsentState, PersonPart, Scope
 from schemas.errors import InvalidValue
@@ -21,9 +23,11 @@ SHANGHAI = timezone(timedelta(hours=8))
 
 YearMonth = tuple[int, int]
 
+CACHED = 1024
+"""How many different agreements, and answers about them, are kept at hand."""
 
-@dataclass(frozen=True, slots=True)
-class PermitItem:
+
+class PermitItem(NamedTuple):
     """One data set of one platform, with the canonical fields that are asked or granted."""
 
     platform: str
@@ -50,48 +54,60 @@ class Ask:
     persons: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """What the enterprise, or one person, agreed to by its own act; no part lends to another.
 
-    ``scopes``: fields by platform, data set and way, None of the platform itself and else through that outlet. What
+    ``scopes``: (platform, data set, way, fields); the way is None for the platform itself and else the outlet. What
     was agreed for one way is not lent to another.
     """
 
-    scopes: Mapping[tuple[str, str, str | None], frozenset[str]]
+    person: str | None
+    scopes: frozenset[tuple[str, str, str | None, frozenset[str]]]
     separate: frozenset[str]
 
     @classmethod
-    def of(cls, agreed: Sequence[Scope], separate: Sequence[str]) -> "Part":
-        scopes: dict[tuple[str, str, str | None], frozenset[str]] = {}
-        for scope in agreed:
-            for outlet in (None, *scope.via):
-                way = scope.platform, scope.dataset, outlet
-                scopes[way] = scopes.get(way, frozenset()) | frozenset(scope.fields)
-        return cls(MappingProxyType(scopes), frozenset(separate))
+    def of(cls, person: str | None, agreed: Sequence[Scope], separate: Sequence[str]) -> "Part":
+        ways = ((s.platform, s.dataset, o, frozenset(s.fields)) for s in agreed for o in (None, *s.via))
+        return cls(person, frozenset(ways), frozenset(separate))
 
 
-_NO_PART = Part.of((), ())
+class Parts:
+    """What everybody agreed to. Those of equal content are one object (``parts_of``), which is what makes it cheap to
+    look an answer up that was worked out before: enterprises of one product agree to the same."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        fields: dict[tuple[str | None, str, str, str | None], frozenset[str]] = {}
+        for part in parts:
+            for platform, dataset, outlet, named in part.scopes:
+                place = part.person, platform, dataset, outlet
+                fields[place] = fields.get(place, frozenset()) | named
+        self.fields: Mapping[tuple[str | None, str, str, str | None], frozenset[str]] = MappingProxyType(fields)
+        """By person (None: the enterprise), platform, data set and way."""
+        self.separate = frozenset((part.person, dataset) for part in parts for dataset in part.separate)
+
+
+@lru_cache(CACHED)
+def parts_of(parts: tuple[Part, ...]) -> Parts:
+    return Parts(parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a consent says, made once from its document. ``parts``: by the person's pseudonym, None the enterprise."""
+    """What a consent says, made once from its document."""
 
     grant: ConsentDocument
     valid_from: datetime
     valid_to: datetime
-    parts: Mapping[str | None, Part]
+    parts: Parts
 
     @classmethod
     def of(cls, grant: ConsentDocument) -> "Terms":
-        parts: dict[str | None, Part] = {None: Part.of(grant.scopes, grant.separate_consents)}
-        parts.update({p.subject: Part.of(p.scopes, p.separate_consents) for p in grant.persons})
+        persons = (Part.of(p.subject, p.scopes, p.separate_consents) for p in grant.persons)
         return cls(
             grant,
             datetime.fromisoformat(grant.valid_from),
             datetime.fromisoformat(grant.valid_to),
-            MappingProxyType(parts),
+            parts_of((Part.of(None, grant.scopes, grant.separate_consents), *persons)),
         )
 
 
@@ -150,18 +166,29 @@ def shown_state(terms: Terms, state: ConsentState, uses: int, now: datetime) -> 
     return state
 
 
-def covered(terms: Terms, items: tuple[PermitItem, ...]) -> tuple[PermitItem, ...]:
-    """What of ``items`` the consent covers, each by the part of whom it is about: fields that the part does not name
-    for the item's way are dropped, and items left without any."""
+class Covered(NamedTuple):
+    """``needs_separate``: the first data set with a sensitive field that was not agreed to separately."""
+
+    items: tuple[PermitItem, ...]
+    persons: frozenset[str | None]
+    needs_separate: str | None
+
+
+@lru_cache(CACHED)
+def covered(parts: Parts, items: tuple[PermitItem, ...]) -> Covered:
+    """What of ``items`` is agreed to, each by the part of whom it is about: fields that the part does not name for the
+    item's way are dropped, and items left without any."""
     found = []
     for item in items:
-        part = terms.parts.get(item.person, _NO_PART)
-        allowed = part.scopes.get((item.platform, item.dataset, item.outlet), frozenset())
-        if item.fields and item.fields <= allowed:
-            found.append(item)
-        elif fields := item.fields & allowed:
-            found.append(replace(item, fields=fields))
-    return tuple(found)
+        allowed = parts.fields.get((item.person, item.platform, item.dataset, item.outlet), frozenset())
+        if fields := item.fields & allowed:
+            found.append(item._replace(fields=fields))
+    separate = (
+        item.dataset
+        for item in found
+        if item.fields & CATALOGUE[item.dataset].sensitive and (item.person, item.dataset) not in parts.separate
+    )
+    return Covered(tuple(found), frozenset(item.person for item in found), next(separate, None))
 
 
 def _months(month: YearMonth) -> int:
@@ -169,20 +196,19 @@ def _months(month: YearMonth) -> int:
 
 
 def _scope(terms: Terms, ask: Ask, now: datetime) -> Granted | Refused:
-    granted = covered(terms, ask.items)
-    if not granted:
+    found = covered(terms.parts, ask.items)
+    if not found.items:
         return Refused("consent_out_of_scope", {"at": "datasets"})
-    if not ask.persons <= {item.person for item in granted}:
+    if not ask.persons <= found.persons:
         return Refused("consent_out_of_scope", {"at": "subject.persons"})
     local = now.astimezone(SHANGHAI)
     earliest = _months((local.year, local.month)) - terms.grant.lookback_months + 1
     # Refused, not clipped: a profile over a shorter period than was asked would look complete.
     if _months(ask.first) < earliest or _months(ask.last) < _months(ask.first):
         return Refused("consent_out_of_scope", {"at": "period", "lookback_months": terms.grant.lookback_months})
-    for item in granted:
-        if item.fields & CATALOGUE[item.dataset].sensitive and item.dataset not in terms.parts[item.person].separate:
-            return Refused("consent_separate_required", {"dataset": item.dataset})
-    return Granted(granted)
+    if found.needs_separate is not None:
+        return Refused("consent_separate_required", {"dataset": found.needs_separate})
+    return Granted(found.items)
 
 
 def decide(view: View | None, ask: Ask, now: datetime, *, counted: bool = True) -> Granted | Refused:

@@ -13,6 +13,7 @@ from consent.sealing import seal, sealed_list
 from consent.tables import profiles
 from consent.vault import RetentionClass
 from schemas.base import Json
+from schemas.canonical import canonical
 from schemas.errors import CONSENT_ERRORS, ConsentConflict, NotFound
 
 
@@ -112,7 +113,7 @@ class IssueProfile(Command[Issued]):
         for source in self.records:
             name = reply_name(source.platform, source.dataset)
             seal(batch, key, entry_id, name, "reply", source.payload)
-        listed: list[Json] = [[o.platform, o.dataset, o.state, o.reason, o.commitment] for o in self.outcomes]
+        listed = canonical([[o.platform, o.dataset, o.state, o.reason, o.commitment] for o in self.outcomes])
         index, entry = batch.append(
             "profile.issued",
             row.lender,

@@ -39,6 +39,7 @@ class ConsentRow:
     state: ConsentState
     version: int
     uses: int
+    terms: Terms
     recent: int = 0
     opened: int = 0
     """Permits that this transaction opened under it."""
@@ -49,11 +50,7 @@ class ConsentRow:
     def read(cls, row: Sequence[Any], vault: Vault, key: Callable[[], SubjectKey]) -> "ConsentRow":
         """From a row of ``CONSENT_ROWS``; ``key`` gives its subject's evidence key. Raises KeysUnavailable."""
         document = vault.document(row[0], row[2], key)
-        return cls(row[0], row[1], document, row[3], ConsentState(row[4]), row[5], row[6])
-
-    @property
-    def terms(self) -> Terms:
-        return terms_of(self.document)
+        return cls(row[0], row[1], document, row[3], ConsentState(row[4]), row[5], row[6], terms_of(document))
 
     def view(self) -> View:
         return View(self.terms, self.state, self.uses, self.recent)
@@ -73,7 +70,7 @@ _RECENT = select(func.count()).where(among(permits.c.consent_id, "ids"), permits
 _ADD_CONSENT = insert(consents)
 _CHANGE_CONSENT = (
     update(consents)
-    .where(consents.c.id == bindparam("key"))
+    .where(consents.c.id == bindparam("id"))
     .values(state=bindparam("state"), version=bindparam("version"), uses=bindparam("uses"))
 )
 
@@ -151,15 +148,7 @@ class ConsentSet:
                 if r.new
             ],
         )
-        execute_many(
-            connection,
-            _CHANGE_CONSENT,
-            [
-                {"key": r.id, "state": r.state.value, "version": r.version, "uses": r.uses}
-                for r in rows
-                if r.changed and not r.new
-            ],
-        )
+        execute_many(connection, _CHANGE_CONSENT, [r for r in rows if r.changed and not r.new])
 
 
 @dataclass(slots=True)
@@ -220,7 +209,7 @@ _OVERDUE = (
 _ADD_PERMIT = insert(permits)
 _CHANGE_PERMIT = (
     update(permits)
-    .where(permits.c.id == bindparam("key"))
+    .where(permits.c.id == bindparam("id"))
     .values(
         outcome=bindparam("outcome"),
         closed_at=bindparam("closed_at"),
@@ -233,7 +222,7 @@ _KEYS = select(*(idempotency.c[name] for name in _KEY_COLUMNS)).where(among(idem
 _ADD_KEY = insert(idempotency)
 _CHANGE_KEY = (
     update(idempotency)
-    .where(idempotency.c.key == bindparam("of_key"), idempotency.c.lender == bindparam("of_lender"))
+    .where(idempotency.c.key == bindparam("key"), idempotency.c.lender == bindparam("lender"))
     .values(digest=bindparam("digest"), permit_id=bindparam("permit_id"), expires=bindparam("expires"))
 )
 
@@ -295,27 +284,7 @@ class PermitSet:
 
     def write(self, connection: Connection) -> None:
         rows, keys = self._rows.values(), self._keys.values()
-        execute_many(connection, _ADD_PERMIT, [_columns(r, _PERMIT_COLUMNS) for r in rows if r.new])
-        execute_many(
-            connection,
-            _CHANGE_PERMIT,
-            [
-                {"key": r.id, **_columns(r, ("outcome", "closed_at", "profile_id", "revision"))}
-                for r in rows
-                if r.changed and not r.new
-            ],
-        )
-        execute_many(connection, _ADD_KEY, [_columns(k, _KEY_COLUMNS) for k in keys if k.new])
-        execute_many(
-            connection,
-            _CHANGE_KEY,
-            [
-                {"of_key": k.key, "of_lender": k.lender, **_columns(k, ("digest", "permit_id", "expires"))}
-                for k in keys
-                if k.changed
-            ],
-        )
-
-
-def _columns(row: PermitRow | KeyRow, names: tuple[str, ...]) -> dict[str, object]:
-    return {name: getattr(row, name) for name in names}
+        execute_many(connection, _ADD_PERMIT, [r for r in rows if r.new])
+        execute_many(connection, _CHANGE_PERMIT, [r for r in rows if r.changed and not r.new])
+        execute_many(connection, _ADD_KEY, [k for k in keys if k.new])
+        execute_many(connection, _CHANGE_KEY, [k for k in keys if k.changed])

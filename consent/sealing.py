@@ -10,8 +10,8 @@ from consent.batch import Batch
 from consent.keys import KeySet
 from consent.tables import sealed
 from consent.vault import RetentionClass, Sealed, SubjectKey
-from schemas.base import Json
 from schemas.canonical import canonical
+from schemas.events import EntryValue
 
 ROOM = 3000
 """Bytes that a list may take of an entry's 4096; everything else in an entry together stays below the rest."""
@@ -38,11 +38,12 @@ def seal(batch: Batch, key: SubjectKey, entry_id: str, name: str, kind: str, pay
     return commitment
 
 
-def sealed_list(batch: Batch, key: SubjectKey, entry_id: str, name: str, items: list[Json]) -> list[Json] | str:
-    """The list itself where an entry has room for it, else the commitment to it sealed as a payload."""
-    if len(orjson.dumps(items)) <= ROOM:
-        return items
-    return seal(batch, key, entry_id, name, name, canonical(items))
+def sealed_list(batch: Batch, key: SubjectKey, entry_id: str, name: str, items: bytes) -> EntryValue:
+    """The list itself, which ``items`` is in canonical form, where an entry has room for it, else the commitment to it
+    sealed as a payload."""
+    if len(items) <= ROOM:
+        return orjson.Fragment(items)
+    return seal(batch, key, entry_id, name, name, items)
 
 
 def sealed_reason(key: SubjectKey, consent_id: str, version: int, reason: str) -> bytes:

@@ -9,11 +9,10 @@ read, so a decision is never made on a stale row.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import datetime
 from functools import lru_cache
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from urllib.parse import quote
@@ -61,10 +60,9 @@ def _compiled(statement: Insert | Update | Delete | Select[Any]) -> tuple[str, t
     return str(compiled), tuple(compiled.positiontup or ())
 
 
-def execute_many(
-    connection: Connection, statement: Insert | Update | Delete, rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Run an insert or update once per row, nothing for no rows. ``statement`` is one of a module's constants.
+def execute_many(connection: Connection, statement: Insert | Update | Delete, rows: Sequence[object]) -> None:
+    """Run an insert or update once per row, nothing for no rows. ``statement`` is one of a module's constants; its
+    parameters are the keys of each row where that is a dict, else attributes of it.
 
     Compiled once and handed to the driver as it is: Core's own work costs more per row than SQLite's.
     """
@@ -75,9 +73,8 @@ def execute_many(
         storage_postgres.execute_many(driver, statement, rows)
         return
     sql, names = _compiled(statement)
-    values = itemgetter(*names)
     try:
-        driver.executemany(sql, [values(row) for row in rows])
+        driver.executemany(sql, storage_postgres.values_of(rows, names))
     except sqlite3.Error as error:
         raise _translated(error) from None
 

@@ -18,6 +18,9 @@ from schemas.errors import InvalidValue
 MAX_ENTRY = 4096
 """Bytes of one entry; what is larger goes into a sealed payload of which the entry holds the commitment."""
 
+EntryValue = Json | orjson.Fragment
+"""What an entry may hold; a fragment is canonical JSON already."""
+
 COMMON: Mapping[str, str] = MappingProxyType(
     {
         "v": "version of this form, 1",
@@ -347,7 +350,14 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
 
 
 def entry_bytes(
-    event: str, *, id: str, time: str, actor: str, consent: str | None, subject: str | None, data: Mapping[str, Json]
+    event: str,
+    *,
+    id: str,
+    time: str,
+    actor: str,
+    consent: str | None,
+    subject: str | None,
+    data: Mapping[str, EntryValue],
 ) -> bytes:
     """The canonical entry. Raises InvalidValue for an unknown event, other fields than its own, or over 4 KiB."""
     kind = EVENTS.get(event)

@@ -6,7 +6,6 @@ import html
 import json
 import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -422,7 +421,7 @@ async def test_the_enterprise_sees_which_outlet_passed_its_data_on(
     assert consent is not None
     months = months_back(world.demo.services.now(), 1)
     item = PermitItem("sh-tax", "tax_returns", frozenset({"tax"}))
-    for n, items in enumerate([(item,), (item, replace(item, outlet="sh-outlet"))]):
+    for n, items in enumerate([(item,), (item, item._replace(outlet="sh-outlet"))]):
         who = (consent.grantee, None, b"", consent_id, consent.subject.uscc, consent.subject.name, consent.purpose)
         await world.demo.services.evidence.submit(OpenPermit(f"{consent_id}-{n}", *who, items, *months))
     page = await visitor.get(made["path"] + f"/uses?lang={language}")

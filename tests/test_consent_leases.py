@@ -5,17 +5,16 @@ import gc
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from consent.consents import ChangeConsent, GrantConsent
 from consent.leases import LEASE_SECONDS, Lease, Leases, PermitGuard
-from consent.permits import Permit
+from consent.permits import Agreed, Permit
 from consent.storage import Database
-from schemas.consent import Consent, ConsentState
+from schemas.consent import ConsentState
 from schemas.errors import ConsentError, ConsentExpired, ConsentRevoked, StorageUnavailable
-from tests.consent_world import LENDER, Clock, ask, grant, world
+from tests.consent_world import LENDER, Clock, ask, document, grant, world
 from tests.test_consent_vault import key
 
 
@@ -125,11 +124,9 @@ async def test_a_loop_that_lags_by_more_than_a_lease_still_starts_good_calls_and
 
 
 def permit_of(consent_id: str, checked_at: float, clock: Clock, seconds: float = 900) -> Permit:
-    construct: Any = Consent.model_construct
-    consent = construct(id=consent_id)
     end = Clock(clock.now)
     end.forward(seconds=seconds)
-    return Permit("p", consent, (), end.now, 0, clock.now, None, checked_at, key())
+    return Permit("p", Agreed(consent_id, document(), 1), (), end.now, 0, clock.now, None, checked_at, key())
 
 
 async def test_the_decision_itself_is_a_good_check_shared_by_all_permits_of_the_consent() -> None:

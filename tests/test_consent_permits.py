@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from consent.permits import CloseFailed, OpenPermit, Permit, Sweep
 from consent.policy import PermitItem
 from consent.profiles import IssueProfile
 from consent.vault import Vault
-from schemas.consent import ConsentState
+from schemas.consent import ConsentDocument, ConsentState
 from schemas.errors import (
     ConsentExhausted,
     ConsentFrequencyExceeded,
@@ -56,7 +55,10 @@ async def test_a_permit_is_a_counted_use_and_an_entry_that_names_what_may_be_ask
         assert (permit.items, permit.replay, permit.consent.uses, permit.log_index) == (ITEMS, None, 1, 1)
         assert permit.valid_until.isoformat() == "2026-11-24T06:01:00+00:00"
         assert permit.granted_at.isoformat() == "2026-11-24T06:00:00+00:00"
-        assert permit.consent == await evidence.consent(consent_id)
+        stored = await evidence.consent(consent_id)
+        assert stored is not None
+        assert (permit.consent.id, permit.consent.uses) == (stored.id, stored.uses)
+        assert permit.consent.grant.model_dump() == stored.model_dump(include=set(ConsentDocument.model_fields))
         entry = (await entries(evidence))[1]
         assert entry["items"] == [
             ["sh-hrss", "social_insurance", ["kind", "month", "persons"]],
@@ -105,7 +107,7 @@ async def test_the_entry_names_the_outlet_of_what_goes_through_one(place: Path |
         assert made is not None
         who = made.persons[0].subject
         court = PermitItem("sh-court", "judicial", frozenset({"kind"}), who, "outlet-a")
-        items = (*ITEMS, replace(ITEMS[0], outlet="outlet-a"), court, replace(ITEMS[1], outlet="outlet-b"))
+        items = (*ITEMS, ITEMS[0]._replace(outlet="outlet-a"), court, ITEMS[1]._replace(outlet="outlet-b"))
         permit = await evidence.submit(ask("p1", consent_id, items=items, persons=((part["role"], part["ref"]),)))
         assert permit.items == items[:4]
         assert (await entries(evidence))[permit.log_index]["items"] == [

@@ -62,8 +62,8 @@ CASES: list[tuple[str, View | None, Ask, datetime]] = [
     ("consent_purpose_mismatch", view(), replace(ASK, purpose="marketing"), NOW),
     ("consent_out_of_scope", view(), replace(ASK, items=()), NOW),
     ("consent_out_of_scope", view(), replace(ASK, items=(PermitItem("sh-tax", "registration", ITEMS[0].fields),)), NOW),
-    ("consent_out_of_scope", view(), replace(ASK, items=(replace(ITEMS[0], fields=frozenset()),)), NOW),
-    ("consent_out_of_scope", view(), replace(ASK, items=(replace(ITEMS[0], fields=frozenset({"address"})),)), NOW),
+    ("consent_out_of_scope", view(), replace(ASK, items=(ITEMS[0]._replace(fields=frozenset()),)), NOW),
+    ("consent_out_of_scope", view(), replace(ASK, items=(ITEMS[0]._replace(fields=frozenset({"address"})),)), NOW),
     ("consent_out_of_scope", view(), replace(ASK, first=(2024, 11)), NOW),
     ("consent_out_of_scope", view(), replace(ASK, first=(2026, 11), last=(2026, 10)), NOW),
     ("consent_separate_required", view(), replace(ASK, items=SENSITIVE), NOW),
@@ -176,7 +176,7 @@ def test_what_is_granted_is_never_more_than_what_was_agreed_nor_than_what_was_as
 
 
 def test_nothing_is_covered_of_nothing() -> None:
-    assert covered(Terms.of(document()), ()) == ()
+    assert covered(Terms.of(document()).parts, ()).items == ()
 
 
 def test_an_active_consent_shows_as_expired_or_exhausted_without_a_change() -> None:
@@ -293,7 +293,7 @@ def test_the_separate_consent_of_the_enterprise_does_not_stand_for_a_persons() -
     assert code(decide(with_persons(part(separate=["social_insurance"], **agreed)), asked, NOW)) == "granted"
 
 
-THROUGH = replace(ITEMS[1], outlet="outlet-a")
+THROUGH = ITEMS[1]._replace(outlet="outlet-a")
 
 
 def passed_on(*scopes: dict[str, Any], **changes: Any) -> View:
@@ -317,23 +317,23 @@ def test_fields_agreed_for_one_way_are_not_lent_to_another() -> None:
         {**SCOPES[1], "fields": ["kind"], "via": ["outlet-b"]},
         {**SCOPES[1], "fields": ["persons"]},
     )
-    items = (ITEMS[1], THROUGH, replace(THROUGH, outlet="outlet-b"))
-    assert covered(held.terms, items) == (
+    items = (ITEMS[1], THROUGH, THROUGH._replace(outlet="outlet-b"))
+    assert covered(held.terms.parts, items).items == (
         ITEMS[1],
-        replace(THROUGH, fields=frozenset({"month"})),
-        replace(THROUGH, outlet="outlet-b", fields=frozenset({"kind"})),
+        THROUGH._replace(fields=frozenset({"month"})),
+        THROUGH._replace(outlet="outlet-b", fields=frozenset({"kind"})),
     )
 
 
 def test_an_outlet_that_a_persons_part_names_is_that_persons_alone() -> None:
     held = with_persons(part(via=["outlet-a"]))
-    through = replace(about(WHO), outlet="outlet-a")
-    assert covered(held.terms, (through, replace(through, outlet="outlet-b"))) == (through,)
-    assert covered(held.terms, (replace(through, person=None),)) == ()
+    through = about(WHO)._replace(outlet="outlet-a")
+    assert covered(held.terms.parts, (through, through._replace(outlet="outlet-b"))).items == (through,)
+    assert covered(held.terms.parts, (through._replace(person=None),)).items == ()
 
 
 def test_a_sensitive_field_through_an_outlet_needs_the_separate_consent_too() -> None:
     agreed = {**SCOPES[1], "fields": sorted(SENSITIVE[0].fields), "via": ["outlet-a"]}
-    asked = replace(ASK, items=(replace(SENSITIVE[0], outlet="outlet-a"),))
+    asked = replace(ASK, items=(SENSITIVE[0]._replace(outlet="outlet-a"),))
     assert code(decide(passed_on(agreed), asked, NOW)) == "consent_separate_required"
     assert code(decide(passed_on(agreed, separate_consents=["social_insurance"]), asked, NOW)) == "granted"

@@ -1,7 +1,6 @@
 """What is asked of whom: gateway.profile.plan."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -212,7 +211,7 @@ def test_no_order_leads_outside_the_consent(order: list[str], named: bool, field
 
 def granted_of(planned: Plan, **changes: Any) -> list[PermitItem]:
     asked = [PermitItem(i.platform, i.dataset, i.fields, None, i.outlet) for i in planned.items]
-    return [replace(item, **changes) for item in asked]
+    return [item._replace(**changes) for item in asked]
 
 
 def test_what_is_asked_is_what_was_granted_for_just_that_way() -> None:
@@ -222,7 +221,7 @@ def test_what_is_asked_is_what_was_granted_for_just_that_way() -> None:
     assert within(planned, [passed_on, direct]) == planned
     (left,) = within(planned, [direct]).items
     assert (left.outlet, left.fallback) == (None, False)
-    (left,) = within(planned, [replace(passed_on, fields=frozenset({"month"}))]).items
+    (left,) = within(planned, [passed_on._replace(fields=frozenset({"month"}))]).items
     assert (left.outlet, set(left.fields)) == ("sh-ywtb", {"month"})
     assert left.withheld == {"persons", *planned.items[0].withheld}
     assert [i.fallback for i in within(planned, [passed_on, direct]).items] == [False, True]

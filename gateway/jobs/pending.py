@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from consent.batch import After, Batch, Command, Refusal
-from consent.consents import shown
-from consent.permits import Permit
+from consent.permits import Agreed, Permit
 from consent.profiles import Issued, IssueProfile
 from consent.vault import RetentionClass, Sealed
 from gateway.jobs.tables import late_profiles, tickets
@@ -108,7 +107,7 @@ class ClaimLate(Command[Late | None]):
         return Late(
             Permit(
                 permit.id,
-                shown(consent, batch),
+                Agreed(consent.id, consent.terms.grant, consent.uses),
                 (),
                 datetime.fromisoformat(permit.valid_until),
                 permit.log_index,

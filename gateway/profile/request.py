@@ -132,7 +132,7 @@ async def _fetch_and_issue(
     wait: int | None,
 ) -> IssuedProfile:
     # The name that was agreed: the one in the request may hold blanks and marks that the comparison overlooks.
-    subject = Subject(permit.consent.subject.uscc, permit.consent.subject.name)
+    subject = Subject(permit.consent.grant.subject.uscc, permit.consent.grant.subject.name)
     seconds = services.settings.limits.deadline_seconds
     deadline = asyncio.get_running_loop().time() + (min(seconds, wait) if wait else seconds)
     guard = services.evidence.guard(permit)
@@ -142,7 +142,7 @@ async def _fetch_and_issue(
         revision=1,
         subject=subject,
         consent_id=permit.consent.id,
-        consent_assurance=permit.consent.assurance.value,
+        consent_assurance=permit.consent.grant.assurance.value,
         purpose=ask.purpose,
         requested_at=permit.granted_at,
         declared=ask.declared.model_dump(exclude_none=True) if ask.declared else {},
