@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from connectors.base import Connector
 from connectors.engine.call import Transport
-from connectors.engine.connector import DeclarativeConnector
+from connectors.live import Live, SwitchedConnector, Switches
 from connectors.local import SCHEME, LocalTransport
 from connectors.manifest import FILE, Loaded, load
 from connectors.ports import StateStore
@@ -20,6 +19,7 @@ from schemas.manifest import Manifest
 BUILT_IN = Path(__file__).parent / "catalogue"
 Reach = tuple[bool, str | None, Mapping[str, str]]
 """How a platform is reached here: whether at all, the base URL in place of the manifest's, secrets by name."""
+_AS_IT_STANDS: Reach = (True, None, {})
 
 
 @runtime_checkable
@@ -61,8 +61,9 @@ def load_connectors(
     nonce: Callable[[], str] = new_nonce,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     state: StateStore | None = None,
-) -> dict[str, Connector]:
-    """Connectors by id, made inside a running event loop.
+    switches: Path | None = None,
+) -> Live:
+    """Connectors by id, made inside a running event loop. ``switches``: see connectors.live.Switches.
 
     A platform that is switched off is left out, and so is one that needs secrets and has no entry: nobody here has an
     account with it. Raises what ``find`` raises, and ConfigurationError for an entry of no connector or a secret that
@@ -71,18 +72,21 @@ def load_connectors(
     found = find(folders, allow)
     if allow is None and (unknown := sorted(platforms.keys() - found.keys())):
         raise ConfigurationError(connector=unknown[0], mend="there is no connector of this id: mend `platforms`")
-    made: dict[str, Connector] = {}
-    for name, loaded in found.items():
-        if name not in platforms and loaded.manifest.auth.secrets:
-            continue
-        enabled, base_url, secrets = platforms.get(name, (True, None, {}))
-        if enabled:
-            address = base_url or loaded.manifest.base_url
-            below = _below(loaded.manifest, address, secrets, transport)
-            made[name] = DeclarativeConnector(
-                loaded, below, secrets, base_url=address, clock=clock, nonce=nonce, sleep=sleep, state=state
-            )
-    return made
+
+    def build(loaded: Loaded) -> SwitchedConnector:
+        _, base_url, secrets = platforms.get(loaded.manifest.id, _AS_IT_STANDS)
+        address = base_url or loaded.manifest.base_url
+        below = _below(loaded.manifest, address, secrets, transport)
+        return SwitchedConnector(
+            loaded, below, secrets, base_url=address, clock=clock, nonce=nonce, sleep=sleep, state=state
+        )
+
+    reached = {
+        name: loaded
+        for name, loaded in found.items()
+        if (name in platforms or not loaded.manifest.auth.secrets) and platforms.get(name, _AS_IT_STANDS)[0]
+    }
+    return Live(reached, build, Switches(switches))
 
 
 def _below(manifest: Manifest, address: str, secrets: Mapping[str, str], transport: Transport) -> Transport:

@@ -23,6 +23,7 @@ from gateway.jobs.running import JOBS, running_jobs
 from gateway.services import SERVICES, Now, open_services, utc_now
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
+from gateway.watching import watching
 from gateway.webhooks.sending import sending
 from schemas.errors import ConfigurationError
 
@@ -58,6 +59,7 @@ def create_app(settings: Settings, *, now: Now = utc_now, identity: IdentityChec
             open_services(settings, now=now, metrics=metrics) as opened,
             cosigning(opened),
             sending(opened),
+            watching(opened),
             late_answers(opened),
             running_jobs(settings.limits.shutdown_seconds) as app[JOBS],
         ):

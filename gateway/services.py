@@ -9,7 +9,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from connectors.base import Connector
+from connectors.installed import installed
+from connectors.live import Live
 from connectors.registry import load_connectors
 from connectors.transport import AioTransport
 from consent.evidence import Evidence, open_evidence
@@ -38,7 +39,7 @@ class Services:
     settings: Settings
     keys: Keys
     evidence: Evidence
-    connectors: Mapping[str, Connector]
+    connectors: Live
     signers: ProfileSigners
     metrics: Metrics
     now: Now
@@ -66,6 +67,11 @@ def database_path(settings: Settings) -> Path:
     return settings.data / "xinqiao.sqlite"
 
 
+def switches_folder(settings: Settings) -> Path:
+    """A file in it that is called like a platform switches the platform off (connectors.live.Switches)."""
+    return settings.data / "off"
+
+
 def database_place(settings: Settings) -> Path | str:
     """What the evidence is opened with: the file in the data folder, or the URL of a PostgreSQL database."""
     return database_path(settings) if settings.database is None else settings.database.get_secret_value()
@@ -88,11 +94,12 @@ async def open_services(
     try:
         state = DatabaseState()
         connectors = load_connectors(
-            folders=settings.connectors,
+            folders=[*settings.connectors, *installed({*(settings.allow_connectors or ()), *settings.platforms})],
             allow=settings.allow_connectors,
             platforms={name: (p.enabled, p.base_url, _credentials(name, p)) for name, p in settings.platforms.items()},
             transport=transport,
             state=state,
+            switches=switches_folder(settings),
         )
         async with open_evidence(
             database_place(settings),

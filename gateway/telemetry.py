@@ -119,6 +119,24 @@ class Metrics:
             "xinqiao_schema_drift", "Unknown fields seen in replies", ["platform", "dataset"], registry=self.registry
         )
         self.webhooks = Counter("xinqiao_webhooks", "Attempts to deliver", ["outcome"], registry=self.registry)
+        self.manifests = Counter(
+            "xinqiao_manifests",
+            "Changed manifests, by what became of them",
+            ["platform", "outcome"],
+            registry=self.registry,
+        )
+        self.manifest_refused = Gauge(
+            "xinqiao_manifest_refused",
+            "1 while a changed manifest does not hold and the last good one serves",
+            ["platform"],
+            registry=self.registry,
+        )
+        self.platform_off = Gauge(
+            "xinqiao_platform_off",
+            "1 while the operator has switched the platform off",
+            ["platform"],
+            registry=self.registry,
+        )
         self.certificate_days = Gauge(
             "xinqiao_certificate_days", "Days until a certificate ends", ["certificate"], registry=self.registry
         )

@@ -1,4 +1,4 @@
-"""``xinqiao connectors new``: it asks little, and writes what passes."""
+"""``xinqiao connectors new``: it asks little, and writes what passes; ``off`` and ``on``: a switch that is a file."""
 
 import json
 import sys
@@ -71,3 +71,23 @@ def test_a_folder_that_is_there_is_left_alone(xinqiao: Run, tmp_path: Path) -> N
     (tmp_path / "xx-bureau").mkdir()
     assert xinqiao("connectors", "new", "xx-bureau", *GIVEN)[0] == 2
     assert list((tmp_path / "xx-bureau").iterdir()) == []
+
+
+def test_a_platform_is_switched_off_and_on_by_a_file_that_the_gateway_looks_at(xinqiao: Run, tmp_path: Path) -> None:
+    xinqiao("connectors", "new", "xx-bureau", *GIVEN)
+    (tmp_path / "my.toml").write_text(
+        'connectors = ["xx-bureau"]\nallow_connectors = ["xx-bureau"]\n'
+        '[platforms.xx-bureau]\ncredentials = { app_id = "invented", app_key = "invented" }\n'
+    )
+
+    def call(*words: str) -> tuple[int, str, str]:
+        return xinqiao("connectors", *words, "--config", "my.toml", "--data", str(tmp_path / "data"))
+
+    assert json.loads(call("list", "--json")[1])[0]["off"] is False
+    assert call("off", "xx-bureau", "--reason", "虚构原因")[0] == 0
+    assert (tmp_path / "data" / "off" / "xx-bureau").read_text("utf-8") == "虚构原因\n"
+    assert json.loads(call("list", "--json")[1])[0]["off"] is True
+    assert "停用 off" in call("list")[1]
+    assert call("off", "../keys", "--reason", "x")[0] == 2
+    assert call("on", "xx-bureau")[0] == call("on", "xx-bureau")[0] == 0
+    assert list((tmp_path / "data" / "off").iterdir()) == []

@@ -1,4 +1,4 @@
-"""``xinqiao connectors``: list, show, new, test, fetch, sign."""
+"""``xinqiao connectors``: list, show, off, on, new, test, fetch, sign."""
 
 import asyncio
 from pathlib import Path
@@ -15,7 +15,7 @@ from gateway.cli.shared import AsJson, print_json, print_table, run, say, write
 from gateway.cli.sign import sign
 from gateway.cli.workbench import new
 from gateway.profile.request import months_back
-from gateway.services import Services
+from gateway.services import Services, switches_folder
 from schemas.errors import InvalidRequest, UpstreamError
 from schemas.identifiers import parse_uscc
 from schemas.records import CATALOGUE
@@ -46,7 +46,13 @@ def list_(as_json: AsJson = False) -> None:
 
     async def work(services: Services) -> list[dict[str, Any]]:
         return [
-            {"id": c.id, "version": c.version, "assurance": c.assurance, "datasets": sorted(c.datasets)}
+            {
+                "id": c.id,
+                "version": c.version,
+                "assurance": c.assurance,
+                "off": c.id in services.connectors.switches.off,
+                "datasets": sorted(c.datasets),
+            }
             for c in services.connectors.values()
         ]
 
@@ -54,8 +60,11 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
     else:
-        rows = [[c["id"], c["version"], c["assurance"], ", ".join(c["datasets"])] for c in found]
-        print_table("连接器 connectors", ["id", "版本", "依据 assurance", "数据集"], rows)
+        rows = [
+            [c["id"], "停用 off" if c["off"] else "", c["version"], c["assurance"], ", ".join(c["datasets"])]
+            for c in found
+        ]
+        print_table("连接器 connectors", ["id", "状态", "版本", "依据 assurance", "数据集"], rows)
         if not found:
             say("设置中没有平台凭证 no platform of the settings has its credentials: docs/settings.md")
 
@@ -72,6 +81,32 @@ def show(connector: str, as_json: AsJson = False) -> None:
         print_json({"id": connector, "datasets": found})
     else:
         print_table(connector, ["数据集", "字段"], [[name, ", ".join(fields)] for name, fields in found.items()])
+
+
+def _switch(connector: str) -> Path:
+    """The file that is the switch; the id is one that the settings load."""
+
+    async def work(services: Services) -> Path:
+        held = _loaded(services, connector)
+        return switches_folder(services.settings) / held.id
+
+    return run(work)
+
+
+@app.command()
+def off(
+    connector: str, reason: Annotated[str, typer.Option(help="为什么停用, for who looks after the gateway.")]
+) -> None:
+    """停用 No call to this platform starts any more, in every gateway on this data folder, within a second or two."""
+    file = _switch(connector)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file.write_text(reason + "\n", "utf-8")
+
+
+@app.command()
+def on(connector: str) -> None:
+    """启用 The platform is asked again."""
+    _switch(connector).unlink(missing_ok=True)
 
 
 @app.command("test")

@@ -73,6 +73,8 @@ async def collect(
     """
     loop = asyncio.get_running_loop()
     started = loop.time()
+    # A manifest may change meanwhile: what is asked and what is recorded is one version.
+    connectors = dict(connectors)
     watched = _Watched(guard)
     chains = _chains(plan.items)
     done: list[list[Gathered]] = [[] for _ in chains]
