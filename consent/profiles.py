@@ -4,17 +4,22 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sqlalchemy import bindparam, select
+
 from consent.batch import After, Batch, Command, Refusal
 from consent.ledger import Head
 from consent.log.merkle import Growth
 from consent.policy import standing
 from consent.rows import ISSUED, OPEN, PermitRow
 from consent.sealing import seal, sealed_list
-from consent.tables import profiles
+from consent.storage import fetch
+from consent.tables import profiles, sealed
 from consent.vault import RetentionClass
 from schemas.base import Json
 from schemas.canonical import canonical
 from schemas.errors import CONSENT_ERRORS, ConsentConflict, NotFound
+
+_SEALED_UNDER = select(sealed.c.key_version).where(sealed.c.id == bindparam("place"))
 
 
 def profile_entry(profile_id: str, revision: int) -> str:
@@ -87,6 +92,8 @@ class IssueProfile(Command[Issued]):
         next_revision = row.outcome == ISSUED and row.profile_id == self.profile_id
         if not (row.outcome == OPEN or next_revision) or self.revision != row.revision + 1:
             return Refusal(ConsentConflict(what="permit", state=row.outcome))
+        if next_revision and self._destroyed(batch, row):
+            return Refusal(ConsentConflict(what="permit", state="shredded"))
         if code := self._stopped(batch, row):
             if row.outcome == OPEN:
                 row.close(code, batch.time)
@@ -99,6 +106,12 @@ class IssueProfile(Command[Issued]):
             )
             return Refusal(CONSENT_ERRORS[code]())
         return self._issue(batch, row)
+
+    def _destroyed(self, batch: Batch, row: PermitRow) -> bool:
+        """Whether the revision before this one was shredded: a late answer brings nothing of it back."""
+        before = fetch(batch.connection, _SEALED_UNDER, place=f"{profile_entry(self.profile_id, row.revision)}/profile")
+        key = batch.keys.find(row.subject, RetentionClass.PAYLOAD)
+        return bool(row.revision) and (key is None or not before or before[0][0] != key.version)
 
     def _stopped(self, batch: Batch, row: PermitRow) -> str | None:
         held = batch.consents.get(row.consent_id)

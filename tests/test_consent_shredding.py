@@ -387,3 +387,21 @@ def backup_of_key(path: Path, n: int) -> tuple[int, bytes, str]:
             "SELECT epoch, wrapped FROM subject_keys WHERE subject = ? AND class = 'payload'", (SUBJECTS[n],)
         ).fetchone()
     return epoch, wrapped, SUBJECTS[n]
+
+
+async def test_a_late_answer_to_a_profile_that_was_shredded_is_refused_also_under_a_new_key(tmp_path: Path) -> None:
+    async with world(tmp_path / "e.db") as evidence:
+        await told(evidence)
+        permits = [await evidence.submit(ask(f"late-{n}", "c0")) for n in range(2)]
+        for n, permit in enumerate(permits):
+            await issue(evidence, permit, f"late-{n}", "short")
+        again = [IssueProfile(f"late-{n}", f"late-{n}", 2, b"jws", (), ()) for n in range(2)]
+        safe = safe_of(tmp_path / "e.db")
+        shred_it = Shred(((SUBJECTS[0], RetentionClass.PAYLOAD),), Reason.REQUESTED, BASIS, "operator", safe)
+        # One in the very transaction that shreds, one after a new key was made.
+        done = await asyncio.gather(evidence.submit(shred_it), evidence.submit(again[0]), return_exceptions=True)
+        assert isinstance(done[1], ConsentConflict)
+        await evidence.submit(ask("after", "c0"))
+        with pytest.raises(ConsentConflict):
+            await evidence.submit(again[1])
+        assert await evidence.audit() == []

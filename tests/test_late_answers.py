@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, select
 
 from connectors.ports import Ticket
 from consent.consents import ChangeConsent
+from consent.shredding import Reason
 from gateway.jobs import late as module
 from gateway.jobs.late import LateAnswers
 from gateway.jobs.pending import ClaimLate, ReleaseLate, due
@@ -24,7 +25,7 @@ from gateway.profile.request import read_profile
 from gateway.services import Services
 from schemas.base import utc_text
 from schemas.consent import ConsentState
-from schemas.errors import NotFound
+from schemas.errors import NotFound, Shredded
 from schemas.profile import Profile
 from tests.late_world import LENDER, TICKET, Watch, ask, bureau, consent, gateway, settings
 
@@ -77,6 +78,10 @@ async def nothing_left(services: Services) -> None:
         return await services.evidence.read(left) == (0, 0)
 
     await until(nothing)
+
+
+async def one_left(services: Services) -> bool:
+    return (await services.evidence.read(left))[0] == 1
 
 
 async def events(services: Services, consent_id: str) -> list[str]:
@@ -286,3 +291,34 @@ async def test_what_is_kept_of_a_ticket_cannot_be_read_in_the_database(tmp_path:
         )
         assert len(rows) == 2
         assert not any(b"t-1" in one or b"uscc" in one for one in rows)
+
+
+@pytest.mark.parametrize("ready", [True, False])
+async def test_what_was_shredded_while_its_late_answer_was_on_its_way_does_not_come_back(
+    tmp_path: Path, ready: bool
+) -> None:
+    async with bureau() as platform, gateway(settings(tmp_path, platform.url), Watch()) as services:
+        consent_id = await consent(services)
+        first = await ask(services, consent_id)
+        done = asyncio.Event()
+
+        async def shred() -> None:
+            platform.before = None
+            await services.evidence.keeper.shred(first["subject"]["uscc"], Reason.REQUESTED, "an invented law")
+            # From here on the enterprise has a new key.
+            await ask(services, consent_id)
+            if ready:
+                platform.ready()
+            done.set()
+
+        platform.before = shred
+        async with asking(services), asyncio.timeout(20):
+            await done.wait()
+            if not ready:
+                await until(lambda: one_left(services))
+            platform.ready()
+            await nothing_left(services)
+        with pytest.raises(Shredded):
+            await profile(services, first["id"])
+        assert platform.polls.index("t-2") > max(n for n, ticket in enumerate(platform.polls) if ticket == "t-1")
+        assert await services.evidence.audit() == []

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 from consent.batch import After, Batch, Command, Refusal
 from consent.permits import Agreed, Permit
 from consent.profiles import Issued, IssueProfile
-from consent.vault import RetentionClass, Sealed
+from consent.vault import RetentionClass, Sealed, SubjectKey
 from gateway.jobs.tables import late_profiles, tickets
 from schemas.base import utc_text
 
@@ -56,6 +56,10 @@ def _of(permit_id: str) -> ColumnElement[bool]:
     return late_profiles.c.permit_id == permit_id
 
 
+def _opens(key: SubjectKey, packed: bytes) -> bool:
+    return Sealed.unpacked(packed).key_version == key.version
+
+
 def _forget_tickets(batch: Batch, permit_id: str) -> None:
     batch.connection.execute(delete(tickets).where(tickets.c.permit_id == permit_id))
 
@@ -98,7 +102,7 @@ class ClaimLate(Command[Late | None]):
             return None
         consent = batch.consents.get(permit.consent_id)
         key = batch.keys.find(permit.subject, RetentionClass.PAYLOAD)
-        if consent is None or key is None or permit.valid_until <= batch.time:
+        if consent is None or key is None or not _opens(key, row.work) or permit.valid_until <= batch.time:
             batch.connection.execute(delete(late_profiles).where(_of(self.permit_id)))
             _forget_tickets(batch, self.permit_id)
             return None
@@ -123,7 +127,8 @@ class ClaimLate(Command[Late | None]):
 
 @dataclass(frozen=True, slots=True)
 class Postpone(Command[None]):
-    """Nothing new: give the lease back until ``due``, with ``work`` as it is now."""
+    """Nothing new: give the lease back until ``due``, with ``work`` as it is now; nothing more comes of what was
+    shredded."""
 
     permit_id: str
     holder: str
@@ -136,11 +141,18 @@ class Postpone(Command[None]):
     def decide(self, batch: Batch) -> None:
         permit = batch.permits.get(self.permit_id)
         key = batch.keys.find(permit.subject, RetentionClass.PAYLOAD) if permit else None
-        if key is not None:
-            work = key.seal("late_profiles", self.permit_id, self.work).packed()
-            change = {"due": self.due, "work": work, "leased_by": None, "leased_until": None}
-            mine = _of(self.permit_id) & (late_profiles.c.leased_by == self.holder)
-            batch.connection.execute(update(late_profiles).where(mine).values(change))
+        mine = _of(self.permit_id) & (late_profiles.c.leased_by == self.holder)
+        kept = batch.connection.scalar(select(late_profiles.c.work).where(mine))
+        if kept is None:
+            return
+        if key is None or not _opens(key, kept):
+            # Shredded meanwhile: it is not sealed anew under the key of a later request.
+            batch.connection.execute(delete(late_profiles).where(mine))
+            _forget_tickets(batch, self.permit_id)
+            return
+        work = key.seal("late_profiles", self.permit_id, self.work).packed()
+        change = {"due": self.due, "work": work, "leased_by": None, "leased_until": None}
+        batch.connection.execute(update(late_profiles).where(mine).values(change))
 
 
 @dataclass(frozen=True, slots=True)

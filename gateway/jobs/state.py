@@ -58,9 +58,9 @@ class FindTicket(_TicketCommand, Command[Ticket | None]):
         permit = batch.permits.get(self.permit_id)
         packed = batch.connection.scalar(select(tickets.c.ticket).where(_one(self)))
         key = batch.keys.find(permit.subject, RetentionClass.PAYLOAD) if permit else None
-        if key is None or packed is None:
+        if key is None or packed is None or (kept := Sealed.unpacked(packed)).key_version != key.version:
             return None
-        value, given_at, digest = orjson.loads(key.open("tickets", self.row, Sealed.unpacked(packed)))
+        value, given_at, digest = orjson.loads(key.open("tickets", self.row, kept))
         return Ticket(value, given_at, bytes.fromhex(digest))
 
 
