@@ -35,7 +35,7 @@ SCENARIOS = (
     "wrong-enterprise",
     "no-record",
 )
-DEADLINE = 3.0
+DEADLINE = 6.0
 
 shared_loop = pytest.mark.asyncio(loop_scope="module")
 
