@@ -68,7 +68,7 @@ class Evidence:
         rules: Rules,
     ) -> None:
         self._safe = safe
-        self.keeper = Keeper(journal.submit, self._read, vault, safe, rules, clock)
+        self.keeper = Keeper(journal.submit, self._read, self._fold, vault, safe, rules, clock)
         """What is destroyed when: shredding, epochs, retention."""
         self._database = database
         self._ledger = ledger
@@ -255,6 +255,11 @@ class Evidence:
                 raise StorageUnavailable(retry_after=5) from None
 
         return await asyncio.get_running_loop().run_in_executor(self._database.reading, run)
+
+    async def _fold(self) -> None:
+        # Where somebody still reads the past, what remains there is sealed under a key that is gone.
+        with suppress(SQLAlchemyError, OSError):
+            await asyncio.get_running_loop().run_in_executor(self._database.reading, self._database.fold)
 
     async def _sweep(self) -> None:
         while True:

@@ -1,7 +1,7 @@
 """Destroying what is due, what is asked for, and the key-encryption keys behind it: while the evidence is open."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -20,12 +20,14 @@ OPERATOR = "operator"
 
 
 class Keeper:
-    """``submit`` is the journal's, ``read`` runs a function on a reading connection."""
+    """``submit`` is the journal's, ``read`` runs a function on a reading connection; ``fold`` leaves nothing of what
+    was overwritten in the database's own write-ahead log, as far as it can."""
 
     def __init__(
         self,
         submit: Callable[..., Any],
         read: Callable[..., Any],
+        fold: Callable[[], Awaitable[None]],
         vault: Vault,
         safe: Safe,
         rules: Rules,
@@ -33,6 +35,7 @@ class Keeper:
     ) -> None:
         self._submit = submit
         self._read = read
+        self._fold = fold
         self._vault = vault
         self._safe = safe
         self._rules = rules
@@ -46,6 +49,7 @@ class Keeper:
         done: Shredding
         (done,) = await self._submit(Shred((target,), reason, basis, OPERATOR, self._safe))
         if not now:
+            await self._fold()
             return done
         await self.next_epoch()
         return replace(done, state=SHREDDED)
@@ -54,7 +58,10 @@ class Keeper:
         """Begin an epoch of the key-encryption key and destroy those before it; with ``at_least`` only where a
         destroyed key waits for it and the epoch has lasted that long. Raises KeysUnavailable."""
         async with self._ending:
-            return await next_epoch(self._submit, self._read, self._safe, OPERATOR, at_least)
+            begun = await next_epoch(self._submit, self._read, self._safe, OPERATOR, at_least)
+        if begun is not None:
+            await self._fold()
+        return begun
 
     async def schedule(self) -> list[Due]:
         """What goes when, by which rule; holds are shown."""
@@ -78,6 +85,8 @@ class Keeper:
                     done = await self._submit(Shred(part, rule.reason, rule.basis, OPERATOR, self._safe))
                     count += len(done)
             if last is None:
+                if count:
+                    await self._fold()
                 return count
             after = last
 

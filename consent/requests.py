@@ -222,21 +222,22 @@ _BY_ID = REQUEST_ROWS.where(consent_requests.c.id == bindparam("id"))
 _SEALED = select(sealed.c.key_version, sealed.c.nonce, sealed.c.ciphertext).where(sealed.c.id == bindparam("id"))
 
 
-def _opened(connection: Connection, vault: Vault, subject: str, place: str) -> bytes:
+def _opened(connection: Connection, vault: Vault, subject: str, place: str) -> bytes | None:
+    """None where it was destroyed."""
     keys = KeySet(vault)
     keys.want(subject)
     keys.load(connection)
-    stored = Sealed(*connection.execute(_SEALED, {"id": place}).one())
-    return keys.get(subject, RetentionClass.EVIDENCE).open("sealed", place, stored)
+    stored = connection.execute(_SEALED, {"id": place}).one_or_none()
+    return stored and keys.existing(subject, RetentionClass.EVIDENCE).open("sealed", place, Sealed(*stored))
 
 
 def by_token(connection: Connection, token_hash: str, vault: Vault, now: str) -> StoredRequest | None:
-    """The request behind a link. Raises KeysUnavailable."""
+    """The request behind a link; None also where it was destroyed. Raises KeysUnavailable."""
     return _stored(connection, connection.execute(_BY_TOKEN, {"token_hash": token_hash}).one_or_none(), vault, now)
 
 
 def by_id(connection: Connection, request_id: str, vault: Vault, now: str) -> StoredRequest | None:
-    """Raises KeysUnavailable."""
+    """None also where it was destroyed. Raises KeysUnavailable."""
     return _stored(connection, connection.execute(_BY_ID, {"id": request_id}).one_or_none(), vault, now)
 
 
@@ -245,6 +246,8 @@ def _stored(connection: Connection, found: Row[Any] | None, vault: Vault, now: s
         return None
     row = read_row(found)
     asked = _opened(connection, vault, row.subject, f"{row.id}.opened/asked")
+    if asked is None:
+        return None
     return StoredRequest(row.id, row.lender, _shown_state(row, now), row.expires_at, row.consent_id, asked)
 
 

@@ -1,7 +1,7 @@
 """What goes when, and why: the end of a consent, the days of its class, and nothing earlier or under a hold.
 
 Keys are per (subject, class), so a subject's payload goes when the last of its consents lets it go, and the evidence of
-its consents when the last of them has been kept long enough.
+its consents when the last of them has been kept long enough. A request for a consent counts from the day it expired.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, literal_column, select
+from sqlalchemy import Connection, and_, bindparam, func, literal_column, or_, select
 
 from consent.holds import held_subjects
 from consent.shredding import Reason
 from consent.storage import among, fetch, listed
-from consent.tables import consent_status, consents, subject_keys
+from consent.tables import consent_requests, consent_status, consents, subject_keys
 from consent.vault import RetentionClass
 from schemas.base import utc_text
 from schemas.consent import ConsentState
@@ -71,11 +71,22 @@ _CONSENTS = (
     .where(among(consents.c.subject, "subjects"))
     .order_by(consents.c.subject, consents.c.id)
 )
+_REQUESTS = (
+    select(consent_requests.c.subject, func.max(consent_requests.c.expires_at))
+    .where(among(consent_requests.c.subject, "subjects"))
+    .group_by(consent_requests.c.subject)
+)
 _SUBJECTS = (
-    select(consents.c.subject)
-    .where(consents.c.subject > bindparam("after"))
-    .group_by(consents.c.subject)
-    .order_by(consents.c.subject)
+    select(subject_keys.c.subject)
+    .where(
+        subject_keys.c.subject > bindparam("after"),
+        or_(
+            subject_keys.c.subject.in_(select(consents.c.subject)),
+            subject_keys.c.subject.in_(select(consent_requests.c.subject)),
+        ),
+    )
+    .group_by(subject_keys.c.subject)
+    .order_by(subject_keys.c.subject)
     .limit(literal_column(str(PAGE)))
     .offset(literal_column("0"))
 )
@@ -92,19 +103,23 @@ def schedule(connection: Connection, rules: Rules, after: str = "") -> tuple[lis
     names = listed(subjects)
     living = {(subject, kind) for subject, kind in fetch(connection, _LIVING, subjects=names)}
     held = held_subjects(connection, subjects)
-    rows = fetch(connection, _CONSENTS, subjects=names)
+    given = {s: list(group) for s, group in groupby(fetch(connection, _CONSENTS, subjects=names), lambda row: row[0])}
+    asked = dict(fetch(connection, _REQUESTS, subjects=names))
     found: list[Due] = []
-    for subject, group in groupby(rows, key=lambda row: row[0]):
-        found += _of(subject, list(group), rules, subject in held)
+    for subject in subjects:
+        found += _of(subject, given.get(subject, []), asked.get(subject), rules, subject in held)
     return [due for due in found if (due.subject, due.retention.value) in living], subjects[-1]
 
 
-def _of(subject: str, rows: list[tuple[Any, ...]], rules: Rules, held: bool) -> Iterator[Due]:
+def _of(subject: str, rows: list[tuple[Any, ...]], asked: str | None, rules: Rules, held: bool) -> Iterator[Due]:
     ids = tuple(row[1] for row in rows)
-    at, rule = max((_payload(rules, *row[2:]) for row in rows), key=lambda one: one[0])
+    ends = [_end(*row[2:]) for row in rows] + ([asked] if asked else [])
+    # Where no consent came of a request, nothing was fetched.
+    payload = [_payload(rules, *row[2:]) for row in rows] or [(max(ends), rules.payload)]
+    at, rule = max(payload, key=lambda one: one[0])
     yield Due(subject, RetentionClass.PAYLOAD, at, rule, held, ids)
     # The proof of a consent outlives what was fetched under it.
-    proof = max(max(_plus(_end(*row[2:]), rules.evidence.days) for row in rows), at)
+    proof = max(_plus(max(ends), rules.evidence.days), at)
     yield Due(subject, RetentionClass.EVIDENCE, proof, rules.evidence, held, ids)
 
 

@@ -18,7 +18,7 @@ from consent.permits import close
 from consent.rows import OPEN
 from consent.safe import Safe, Tombstone, newest_stones
 from consent.storage import among, execute_many, fetch, listed
-from consent.tables import consent_status, consents, keyring, permits, sealed, subject_keys
+from consent.tables import consent_status, consents, keyring, log_entries, permits, sealed, subject_keys
 from consent.vault import RetentionClass
 from schemas.base import Json
 from schemas.errors import InvalidValue, NotFound, UnderHold
@@ -27,6 +27,8 @@ MOST = 256
 """Keys that one command destroys."""
 SHREDDED = "shredded"
 PENDING = "shred_pending"
+PART = "part.granted"
+"""The entry of a person's part names person and consent."""
 
 
 class Reason(StrEnum):
@@ -70,6 +72,13 @@ _COUNT = update(keyring).values(shreddings=keyring.c.shreddings + literal_column
 _OPEN_PERMITS = select(permits.c.id).where(
     permits.c.outcome == bindparam("outcome"), among(permits.c.subject, "subjects")
 )
+_PERSONS = (
+    select(log_entries.c.subject)
+    .join_from(consents, log_entries, log_entries.c.consent == consents.c.id)
+    .where(log_entries.c.event == bindparam("event"), among(consents.c.subject, "subjects"))
+    .distinct()
+    .order_by(log_entries.c.subject)
+)
 _LIVING = select(subject_keys.c.subject, subject_keys.c["class"], subject_keys.c.version).where(
     _SOME, among(subject_keys.c.subject, "subjects")
 )
@@ -100,7 +109,8 @@ class Shredding:
 
 @dataclass(frozen=True, slots=True)
 class Shred(Command[list[Shredding]]):
-    """Destroy keys, and what is sealed under them, for one reason. Permits open on such a subject are closed.
+    """Destroy keys, and what is sealed under them, for one reason. Permits open on such a subject are closed. With the
+    evidence of an enterprise go the parts of the persons in its consents, which are sealed under keys of their own.
 
     Answers with those that had anything to destroy. ``basis`` is the legal basis, in the log as it is: the name of a
     law, never of a person. Raises UnderHold, and NotFound where no subject is known; then nothing is destroyed.
@@ -118,7 +128,7 @@ class Shred(Command[list[Shredding]]):
             raise InvalidValue(what="shredding")
 
     def needs(self, batch: Batch) -> None:
-        subjects = {subject for subject, _ in self.targets}
+        subjects = {subject for subject, _ in self._all(batch.connection)}
         for subject in subjects:
             batch.keys.want(subject)
         for (permit_id,) in fetch(batch.connection, _OPEN_PERMITS, outcome=OPEN, subjects=listed(subjects)):
@@ -128,7 +138,7 @@ class Shred(Command[list[Shredding]]):
         if held_subjects(batch.connection, {subject for subject, _ in self.targets}):
             return Refusal(UnderHold())
         stones = []
-        for subject, retention in self.targets:
+        for subject, retention in self._all(batch.connection):
             if key := batch.keys.find(subject, retention):
                 stones.append(Tombstone(subject, retention.value, key.version, self.reason.value, self.basis))
         if not stones:
@@ -140,6 +150,11 @@ class Shred(Command[list[Shredding]]):
         # On disk outside the database before the commit: what was acknowledged as destroyed stays so after a restore.
         batch.finally_run(lambda _: self.safe.bury(stones))
         return destroy(batch, stones, self.actor)
+
+    def _all(self, connection: Connection) -> list[tuple[str, RetentionClass]]:
+        whose = {subject for subject, retention in self.targets if retention is RetentionClass.EVIDENCE}
+        persons = fetch(connection, _PERSONS, event=PART, subjects=listed(whose)) if whose else []
+        return [*self.targets, *((person, retention) for (person,) in persons for retention in RetentionClass)]
 
 
 def destroy(batch: Batch, stones: Sequence[Tombstone], actor: str) -> list[Shredding]:

@@ -11,6 +11,7 @@ read, so a decision is never made on a stale row.
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +20,6 @@ from urllib.parse import quote
 
 import orjson
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
     Connection,
     Delete,
@@ -105,7 +105,7 @@ def _translated(error: sqlite3.Error) -> BaseException:
 
 
 class _Among(FunctionElement[bool]):
-    type = Boolean()
+    # Without a type of its own: a Boolean is written as «… = 1» for SQLite, which then uses no index.
     inherit_cache = True
 
 
@@ -177,6 +177,9 @@ class Store(Protocol):
 
     async def point(self, statement: Select[Any], **values: object) -> Sequence[Any] | None:
         """The one row of a constant select by key, as the last commit left it, or None."""
+
+    def fold(self) -> None:
+        """Empty the write-ahead log into the file, where it is ours to empty. Runs in ``reading``."""
 
     async def close(self) -> None:
         """Let go of everything; ``writing`` and ``reading`` take no more."""
@@ -289,6 +292,14 @@ class Database:
             raise _translated(error) from None
         if busy:
             raise StorageLost
+
+    def fold(self) -> None:
+        try:
+            # Writers wait while this waits for readers: hardly at all.
+            with closing(self._connect("rw", POINT_SECONDS)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise _translated(error) from None
 
     def now(self, connection: Connection) -> datetime | None:  # noqa: ARG002 - SQLite has no clock of its own
         return None

@@ -168,6 +168,9 @@ class Database:
     def settle(self, connection: Connection) -> None:
         """The server answers for its own log: it stops when a sync of it fails."""
 
+    def fold(self) -> None:
+        """The server's log is the server's: see ``wal_keep_size`` and what archives it."""
+
     def now(self, connection: Connection) -> datetime | None:
         moment: datetime | None = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
         return moment

@@ -5,6 +5,7 @@ import hashlib
 import shutil
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import orjson
@@ -20,10 +21,12 @@ from consent.log.tiles import export
 from consent.log.verify import verify_export
 from consent.permits import CloseFailed, Permit
 from consent.profiles import IssueProfile, Outcome, SealedSource, profile_entry, reply_name
+from consent.requests import OpenRequest
 from consent.retention import Rule, Rules
 from consent.safe import Safe
 from consent.shredding import PENDING, SHREDDED, Reason, Shred
 from consent.vault import RetentionClass, Sealed, Vault
+from schemas.base import utc_text
 from schemas.consent import ConsentState
 from schemas.errors import (
     ConfigurationError,
@@ -35,7 +38,20 @@ from schemas.errors import (
     NotFound,
     UnderHold,
 )
-from tests.consent_world import KEK, LENDER, PSEUDONYM_KEY, Clock, Keks, ask, grant, safe_of, uscc, world
+from tests.consent_world import (
+    KEK,
+    LENDER,
+    PAGE_TEXT,
+    PSEUDONYM_KEY,
+    Clock,
+    Keks,
+    ask,
+    grant,
+    person,
+    safe_of,
+    uscc,
+    world,
+)
 
 BASIS = "个人信息保护法第47条"
 CANARIES = [f"canary-{n:02}-虚构" for n in range(40)]
@@ -405,3 +421,82 @@ async def test_a_late_answer_to_a_profile_that_was_shredded_is_refused_also_unde
         with pytest.raises(ConsentConflict):
             await evidence.submit(again[1])
         assert await evidence.audit() == []
+
+
+async def test_the_parts_of_persons_go_with_the_evidence_of_their_enterprise_and_no_other(tmp_path: Path) -> None:
+    clock, path = Clock(), tmp_path / "e.db"
+    vault = Vault(Keks(KEK), PSEUDONYM_KEY)
+    mine, other = (vault.person(uscc(n), "actual_controller", "person-0") for n in range(2))
+    async with world(path, clock) as evidence:
+        for n in range(2):
+            ends = {"valid_to": f"202{7 + n}-01-01T00:00:00+00:00"}
+            await evidence.submit(GrantConsent(grant(n, persons=[person(0)], **ends), LENDER, f"c{n}"))
+        clock.forward(days=1135)
+        await evidence.submit(PlaceHold("c0", "operator", "invented"))
+        assert await evidence.keeper.destroy_due() == 0
+        await evidence.submit(ReleaseHold("c0", "operator"))
+        clock.forward(days=800)
+        # Payload and evidence of the first firm, and both keys of its person; of the second not yet all.
+        assert await evidence.keeper.destroy_due() == 4
+        assert await evidence.audit() == []
+        entries = [orjson.loads(one.entry) for one in await evidence.entries(0, evidence.size)]
+        shredded = [(one["subject"], one["class"]) for one in entries if one["event"] == "subject.shredded"]
+        assert sorted(shredded) == sorted((subject, kind) for subject in (SUBJECTS[0], mine) for kind in RetentionClass)
+        assert await intact(evidence, tmp_path / "out")
+    with closing(sqlite3.connect(path)) as database:
+        kept = database.execute("SELECT subject, length(wrapped) > 0 FROM subject_keys").fetchall()
+        parts = database.execute("SELECT subject FROM sealed WHERE kind = 'part'").fetchall()
+    assert {subject for subject, living in kept if not living} == {SUBJECTS[0], mine}
+    assert parts == [(other,)]
+
+
+async def test_a_request_that_came_to_nothing_has_an_end_too(tmp_path: Path) -> None:
+    clock = Clock()
+    async with world(tmp_path / "e.db", clock) as evidence:
+        await evidence.submit(PAGE_TEXT)
+        expires = utc_text(clock() + timedelta(hours=2))
+        await evidence.submit(OpenRequest("r1", "ab" * 32, LENDER, uscc(0), expires, b'{"asked":1}'))
+        due = {d.retention.value: (d.at[:10], d.consents) for d in await evidence.keeper.schedule()}
+        assert due == {"payload": ("2026-11-24", ()), "evidence": ("2029-11-23", ())}
+        clock.forward(days=1)
+        assert await evidence.keeper.destroy_due() == 1
+        assert await evidence.request("r1") is not None
+        clock.forward(days=1100)
+        assert await evidence.keeper.destroy_due() == 1
+        assert (await evidence.request("r1"), await evidence.request_by_token("ab" * 32)) == (None, None)
+        assert await evidence.audit() == []
+
+
+async def test_every_key_that_seals_what_is_of_an_enterprise_or_a_person_has_a_rule(tmp_path: Path) -> None:
+    path = tmp_path / "e.db"
+    async with world(path) as evidence:
+        await evidence.submit(GrantConsent(grant(0, persons=[person(0)]), LENDER, "c0"))
+        await evidence.submit(PAGE_TEXT)
+        expires = utc_text(Clock()() + timedelta(hours=2))
+        await evidence.submit(OpenRequest("r1", "ab" * 32, LENDER, uscc(1), expires, b'{"asked":1}'))
+        plan = {(due.subject, due.retention.value) for due in await evidence.keeper.schedule()}
+    with closing(sqlite3.connect(path)) as database:
+        keys = set(database.execute("SELECT subject, class FROM subject_keys WHERE subject != '-'").fetchall())
+        sealed = set(database.execute("SELECT DISTINCT subject FROM sealed").fetchall())
+    persons = {(s, c) for s, c in keys if s not in SUBJECTS}
+    assert keys - persons == plan
+    assert len(persons) == 2
+    assert sealed
+
+
+async def test_after_a_shredding_the_write_ahead_log_is_empty_unless_somebody_reads_the_past(tmp_path: Path) -> None:
+    path = tmp_path / "e.db"
+    wal = path.with_name("e.db-wal")
+    async with world(path) as evidence:
+        await told(evidence)
+        assert wal.stat().st_size > 0
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM log_head").fetchall()
+            assert await shred(evidence) == PENDING
+            assert wal.stat().st_size > 0
+        await evidence.keeper.next_epoch()
+        assert wal.stat().st_size == 0
+        path.rename(path.with_name("moved"))
+        await evidence._fold()
+        path.with_name("moved").rename(path)
