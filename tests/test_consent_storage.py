@@ -1,11 +1,14 @@
 """consent.storage: constant statements handed to the driver."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import Select, bindparam, insert, select
+from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
+from consent import keys, request_rows, rows, text_rows
 from consent.storage import Database, execute_many, fetch, storage_failed
 from consent.tables import log_tiles
 
@@ -47,4 +50,24 @@ def test_the_driver_s_errors_come_as_core_s_without_statement_or_values(database
             fetch(connection, _HASHES, tier=1)
         assert isinstance(lost.value, DBAPIError)
         assert storage_failed(lost.value)
+    database.dispose()
+
+
+def _constants(module: object) -> list[Select[Any]]:
+    held = vars(module).values()
+    return [one for one in held if isinstance(one, Select) and "json_each" in str(one.compile(dialect=dialect()))]
+
+
+@pytest.mark.parametrize("module", [rows, keys, text_rows, request_rows], ids=lambda module: module.__name__)
+def test_what_a_batch_asks_by_a_list_of_keys_is_found_by_an_index(database: Database, module: object) -> None:
+    """A whole table read for each batch would be slower with every permit that there was."""
+    found = _constants(module)
+    assert found
+    with database.connect() as connection:
+        for statement in found:
+            text = str(statement.compile(dialect=dialect()))
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("[]",) * text.count("?"))
+            steps = [step for *_, step in plan]
+            assert any(step.startswith("SEARCH") for step in steps), steps
+            assert [step for step in steps if step.startswith("SCAN") and "json_each" not in step] == []
     database.dispose()
