@@ -1,18 +1,15 @@
 """The report of anomalies: each rule speaks from its threshold on, not before, and never for somebody else."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.audit.anomalies import NAMED, Finding, anomalies
 from gateway.settings import Anomalies
 from schemas.base import utc_text
-from tests.gateway_world import World, gateway_world
 
 NOON = datetime(2026, 11, 24, 4, tzinfo=UTC)
 """Twelve o'clock in Shanghai."""
@@ -189,27 +186,3 @@ def test_every_message_is_in_both_languages_and_accuses_nobody() -> None:
         assert "请" in one.zh
         assert "Ask" in one.en or "Read" in one.en
         assert not any(word in one.zh + one.en for word in ("违规", "违法", "illegal", "fraud", "violat", "guilt"))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with gateway_world(tmp_path_factory.mktemp("anomalies")) as made:
-        yield made
-
-
-@pytest.mark.asyncio(loop_scope="module")
-async def test_the_report_over_http_is_for_auditors_and_operators_and_is_itself_in_the_log(world: World) -> None:
-    blank = await world.consent(application="-")
-    await world.lender.profile(world.ask(blank["id"]))
-    for client in (world.auditor, world.operator):
-        size = world.demo.services.evidence.size
-        reply = await world.send("GET", "/v1/log/anomalies", lender=client)
-        told = [one for one in reply.json["findings"] if one["rule"] == "no_application"]
-        assert [(one["actor"], one["count"]) for one in told] == [("demo-bank", 1)]
-        assert told[0]["message"].keys() == {"zh", "en"}
-        assert world.demo.services.evidence.size == size + 1
-    newest = await world.send("GET", "/v1/log/anomalies?last=1", lender=world.auditor)
-    assert newest.json == {"findings": []}
-    for last in ("0", "100001", "x"):
-        reply = await world.send("GET", f"/v1/log/anomalies?last={last}", lender=world.auditor)
-        assert (reply.status, reply.json["details"]["at"]) == (400, "last")

@@ -248,3 +248,20 @@ async def test_neither_the_consent_that_took_anothers_place_nor_a_person_among_t
     assert masked({"event": "permit.granted", "items": [item]})["items"] == [[*item[:3], "ffffffff…"]]
     names = [field.name for field in fields(Conditions)]
     assert masked({"event": "log.searched", "by": names}) == {"event": "log.searched", "by": names}
+
+
+async def test_the_report_over_http_is_for_auditors_and_operators_and_is_itself_in_the_log(world: World) -> None:
+    blank = await world.consent(application="-")
+    await world.lender.profile(world.ask(blank["id"]))
+    for client in (world.auditor, world.operator):
+        size = world.demo.services.evidence.size
+        reply = await world.send("GET", "/v1/log/anomalies", lender=client)
+        told = [one for one in reply.json["findings"] if one["rule"] == "no_application"]
+        assert [(one["actor"], one["count"]) for one in told] == [("demo-bank", 1)]
+        assert told[0]["message"].keys() == {"zh", "en"}
+        assert world.demo.services.evidence.size == size + 1
+    newest = await world.send("GET", "/v1/log/anomalies?last=1", lender=world.auditor)
+    assert newest.json == {"findings": []}
+    for last in ("0", "100001", "x"):
+        reply = await world.send("GET", f"/v1/log/anomalies?last={last}", lender=world.auditor)
+        assert (reply.status, reply.json["details"]["at"]) == (400, "last")

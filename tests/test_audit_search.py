@@ -15,16 +15,20 @@ from sqlalchemy import Connection, event, insert
 
 from benchmarks.postgres_server import PostgresServer
 from consent import search as module
+from consent.consents import GrantConsent
 from consent.evidence import Evidence
+from consent.policy import PermitItem
 from consent.profiles import RecordEvent
 from consent.search import Conditions, search
+from consent.shredding import Reason, Shred
 from consent.storage import Store, execute_many, open_store
 from consent.tables import log_entries
 from consent.unmask import UnmaskEntry
-from consent.vault import Vault
+from consent.vault import RetentionClass, Vault
 from schemas.base import utc_text
 from schemas.errors import KeysUnavailable
-from tests.consent_world import KEK, PSEUDONYM_KEY, Keks, world
+from schemas.records import CATALOGUE
+from tests.consent_world import KEK, LENDER, PSEUDONYM_KEY, Keks, ask, grant, safe_of, uscc, world
 
 _ADD = insert(log_entries)
 VAULT = Vault(Keks(KEK), PSEUDONYM_KEY)
@@ -87,7 +91,7 @@ def found(store: Store, conditions: Conditions, stop: int) -> list[int]:
 MINUTES = st.integers(-50, 600)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 30), max_size=60), st.lists(st.integers(0, 59), max_size=60), MINUTES, MINUTES)
 def test_a_time_finds_all_its_entries_though_the_clock_went_back_by_less_than_an_hour(
     store: Store, steps: list[int], back: list[int], since: int, until: int
@@ -103,7 +107,7 @@ def test_a_time_finds_all_its_entries_though_the_clock_went_back_by_less_than_an
     assert found(store, Conditions(since=low, until=high), len(times)) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_any_conditions_together_find_what_meets_all_of_them(store: Store, data: st.DataObject) -> None:
     values: dict[str, list[str | None]] = {
@@ -197,6 +201,35 @@ def test_a_permit_is_found_by_the_outlet_that_it_names(store: Store) -> None:
     fill(store, [through, person, issued])
     page = store.read(search, VAULT, Conditions(platform="outlet-a"), 0, 3, 100)
     assert [one.index for one in page.entries] == [0]
+
+
+async def test_a_list_too_large_for_its_entry_is_opened_until_the_keys_of_its_enterprise_are_destroyed(
+    place: Path | str,
+) -> None:
+    scopes: list[dict[str, Any]] = [
+        {"platform": f"platform-number-{n}", "dataset": name, "fields": list(CATALOGUE[name].fields)}
+        for n, name in enumerate(CATALOGUE)
+    ]
+    items = tuple(PermitItem(s["platform"], s["dataset"], frozenset(s["fields"])) for s in scopes)
+    subject = VAULT.pseudonym(uscc())
+    async with world(place) as evidence:
+
+        async def seen(platform: str) -> tuple[list[int], int]:
+            found = await evidence.search(Conditions(platform=platform), 0, evidence.size, 100)
+            return [one.index for one in found.entries], found.unreadable
+
+        document = grant(scopes=scopes, separate_consents=sorted(CATALOGUE))
+        consent = await evidence.submit(GrantConsent(document, LENDER))
+        await evidence.submit(ask("p1", consent.id, items=items))
+        assert await seen("platform-number-1") == ([1], 0)
+        assert await seen("platform-number-x") == ([], 0)
+        assert await evidence.applications([consent.id]) == {consent.id: "LN-1"}
+        assert await evidence.enterprise(subject) == consent.subject
+        targets = tuple((subject, retention) for retention in RetentionClass)
+        await evidence.submit(Shred(targets, Reason.RETENTION_ENDED, "an invented law", "operator", safe_of(place)))
+        assert await seen("platform-number-1") == ([], 1)
+        assert await evidence.applications([consent.id]) == {}
+        assert await evidence.enterprise(subject) is None
 
 
 async def test_who_is_behind_a_pseudonym_is_unknown_without_a_consent(evidence: Evidence) -> None:
