@@ -2,13 +2,17 @@
 
 import hashlib
 import hmac
+import sqlite3
 from base64 import b64encode
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.sandbox import verify
+from connectors.sandbox.nonces import NonceFile
 from connectors.sandbox.verify import Nonces, Refused, Why
 
 
@@ -75,6 +79,29 @@ def test_a_nonce_works_once_and_again_when_it_is_forgotten() -> None:
     assert why(lambda: nonces.use("a", 1599.0)) is Why.REPLAYED
     nonces.use("a", 1600.0)
     assert why(lambda: nonces.use("a", 1601.0)) is Why.REPLAYED
+
+
+def test_nonces_in_a_file_outlive_the_one_who_saw_them_and_leave_it_in_time(tmp_path: Path) -> None:
+    path = tmp_path / "nonces.sqlite"
+    first, second = NonceFile(path), NonceFile(path)
+    first.of("a", 600).use("n", 1000.0)
+    assert why(lambda: second.of("a", 600).use("n", 1599.0)) is Why.REPLAYED
+    second.of("b", 600).use("n", 1599.0)
+    second.of("a", 600).use("n", 1600.0)
+    first.close()
+    second.close()
+    third = NonceFile(path)
+    assert why(lambda: third.of("a", 600).use("n", 1601.0)) is Why.REPLAYED
+    third.of("a", 600).use("m", 2200.0)
+    third.close()
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("SELECT application, nonce FROM nonce ORDER BY 1").fetchall() == [("a", "m"), ("b", "n")]
+
+
+def test_a_time_of_shanghai_is_read_strictly() -> None:
+    assert verify.shanghai("20261124140000") == 1795500000.0
+    assert verify.shanghai_text(1795500000.0) == "20261124140000"
+    assert why(lambda: verify.shanghai("today")) is Why.STALE
 
 
 def test_old_nonces_leave_the_memory() -> None:

@@ -41,9 +41,9 @@ def _primes(material: bytes) -> Iterator[int]:
 
 
 @cache
-def rsa_key(seed: int) -> rsa.RSAPrivateKey:
+def rsa_key(seed: int, what: str = "sh-tax private_key") -> rsa.RSAPrivateKey:
     """A 2048-bit key; ``cryptography`` checks it on construction."""
-    found = (p for p in _primes(_derive(seed, "sh-tax private_key").encode()) if gcd(p - 1, _RSA_E) == 1)
+    found = (p for p in _primes(_derive(seed, what).encode()) if gcd(p - 1, _RSA_E) == 1)
     p, q = next(found), next(found)
     d = pow(_RSA_E, -1, (p - 1) * (q - 1))
     numbers = rsa.RSAPrivateNumbers(

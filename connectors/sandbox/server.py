@@ -12,6 +12,7 @@ from aiohttp import web
 
 from connectors.sandbox.admin import Admin
 from connectors.sandbox.bank import write_bank
+from connectors.sandbox.bureau.server import Bureau
 from connectors.sandbox.credentials import Secrets, secrets_of
 from connectors.sandbox.faults import Fault
 from connectors.sandbox.platforms import district
@@ -100,17 +101,18 @@ def _unavailable() -> Answer:
 
 
 def create_sandbox(
-    seed: int = 1, *, clock: Clock = time.time, faults: Mapping[str, Fault] | None = None
+    seed: int = 1, *, clock: Clock = time.time, faults: Mapping[str, Fault] | None = None, nonces: Path | None = None
 ) -> web.Application:
-    """``clock`` gives Unix seconds; the same seed gives the same enterprises and the same credentials."""
-    world = World(seed, clock)
+    """``clock`` gives Unix seconds; the same seed gives the same enterprises and the same credentials. ``nonces``: the
+    file that keeps what callers used, so that nothing comes twice after a restart or in another process."""
+    world = World(seed, clock, nonces)
     secrets = secrets_of(seed)
     platforms = {kind.id: kind(world, secrets[kind.id]) for kind in PLATFORMS}
     counts = {platform: Counter[str]() for platform in platforms}
     app = web.Application(client_max_size=_MAX_BODY)
     app[WORLD] = world
     app[SECRETS] = secrets
-    app.add_routes(Admin(world, secrets, counts).routes())
+    app.add_routes([*Admin(world, secrets, counts).routes(), *Bureau(world).routes()])
     app.router.add_route("*", "/{platform}/{service:.*}", Switchboard(world, platforms, faults or {}, counts).handle)
     return app
 
@@ -127,6 +129,7 @@ class Running:
     async def close(self) -> None:
         """Stop at once; calls that a slow scenario holds are dropped."""
         await self.runner.cleanup()
+        self.world.close()
 
 
 async def start_sandbox(
@@ -137,10 +140,11 @@ async def start_sandbox(
     clock: Clock = time.time,
     faults: Mapping[str, Fault] | None = None,
     bank: Path | None = None,
+    nonces: Path | None = None,
 ) -> Running:
     """Listen on ``host``; port 0 takes a free one. A caller that hangs up ends its call. ``bank``: the folder in which
-    the bank's own database and files are made."""
-    app = create_sandbox(seed, clock=clock, faults=faults)
+    the bank's own database and files are made. ``nonces``: see ``create_sandbox``."""
+    app = create_sandbox(seed, clock=clock, faults=faults, nonces=nonces)
     if bank is not None:
         app[SECRETS]["bank-internal"] = write_bank(app[WORLD], bank)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)

@@ -7,6 +7,7 @@ remembered, so that a forger cannot burn other people's nonces.
 import hmac
 from base64 import b64encode
 from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from hashlib import sha256
@@ -73,6 +74,22 @@ def http_date(text: str) -> float:
     return when.timestamp()
 
 
+_SHANGHAI = timezone(timedelta(hours=8))
+
+
+def shanghai(text: str) -> float:
+    """Unix seconds of ``yyyyMMddHHmmss`` in Asia/Shanghai; any other text is stale."""
+    try:
+        when = datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=_SHANGHAI)
+    except ValueError:
+        raise Refused(Why.STALE) from None
+    return when.timestamp()
+
+
+def shanghai_text(now: float) -> str:
+    return datetime.fromtimestamp(now, _SHANGHAI).strftime("%Y%m%d%H%M%S")
+
+
 def fresh(now: float, stamp: float, past: float, future: float) -> None:
     """``stamp`` may lie less than ``past`` seconds back and at most ``future`` seconds ahead."""
     if not -future <= now - stamp < past:
@@ -103,12 +120,12 @@ def nonce_form(nonce: str, least: int, most: int) -> None:
         raise Refused(Why.MISSING)
 
 
-def _hmac_base64(key: str, text: str) -> str:
+def hmac_base64(key: str, text: str) -> str:
     return b64encode(hmac.digest(key.encode(), text.encode("utf-8", "replace"), "sha256")).decode()
 
 
 def national(secret: str, sid: str, rid: str, rtime: str) -> str:
-    return _hmac_base64(secret, sid + rid + rtime)
+    return hmac_base64(secret, sid + rid + rtime)
 
 
 def tif(token: str, timestamp: str, nonce: str) -> str:
@@ -119,7 +136,7 @@ def bg(secret: str, method: str, path: str, query: str, access_key: str, when: s
     """``query`` is the raw text of the request line; its parts are sorted by key here."""
     parts = [part if "=" in part else part + "=" for part in query.split("&") if part]
     ordered = "&".join(sorted(parts, key=lambda part: part.partition("=")[0]))
-    return _hmac_base64(secret, f"{method}\n{path}\n{ordered}\n{access_key}\n{when}\n")
+    return hmac_base64(secret, f"{method}\n{path}\n{ordered}\n{access_key}\n{when}\n")
 
 
 def pudong(key: str, app: str, ts: str, nonce: str, body: bytes) -> str:
@@ -128,7 +145,7 @@ def pudong(key: str, app: str, ts: str, nonce: str, body: bytes) -> str:
 
 
 def ccrc(secret: str, method: str, path: str, ts: str, nonce: str, body: bytes) -> str:
-    return _hmac_base64(secret, f"{method}\n{path}\n{ts}\n{nonce}\n{sha256(body).hexdigest()}")
+    return hmac_base64(secret, f"{method}\n{path}\n{ts}\n{nonce}\n{sha256(body).hexdigest()}")
 
 
 def sorted_parameters(parameters: Mapping[str, str], without: str) -> str:

@@ -4,8 +4,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 from connectors.sandbox.identity import number_of
+from connectors.sandbox.nonces import NonceFile, Used
 from connectors.sandbox.population import Enterprise, enterprise
 from connectors.sandbox.scenarios import WRONG, Trouble, scenario_of
 from connectors.sandbox.series import Row
@@ -18,10 +20,20 @@ _REMEMBERED = 4096
 
 
 class World:
-    def __init__(self, seed: int, clock: Clock = time.time) -> None:
+    """``nonces``: the file that remembers what callers sent, beyond this process; without it that is in memory."""
+
+    def __init__(self, seed: int, clock: Clock = time.time, nonces: Path | None = None) -> None:
         self.seed = seed
         self.clock = clock
+        self._nonces = NonceFile(nonces)
         self._recent: OrderedDict[tuple[int, date], Enterprise] = OrderedDict()
+
+    def nonces(self, application: str, keep: float) -> Used:
+        """Each for ``keep`` seconds."""
+        return self._nonces.of(application, keep)
+
+    def close(self) -> None:
+        self._nonces.close()
 
     def today(self) -> date:
         """The calendar day in Asia/Shanghai (UTC+8, no summer time since 1991)."""

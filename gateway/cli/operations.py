@@ -113,6 +113,7 @@ def sandbox(
     seed: Annotated[int, typer.Option(help="Seed of the invented enterprises.")] = 1,
     faults: Annotated[Path | None, typer.Option(help="TOML: what is wrong with which platform.")] = None,
     bank: Annotated[Path | None, typer.Option(help="Folder for the bank's own database and files.")] = None,
+    nonces: Annotated[Path | None, typer.Option(help="File that keeps the nonces beyond a restart.")] = None,
 ) -> None:
     """沙箱 Run the simulated platforms (invented enterprises only)."""
     logging.basicConfig(level=logging.WARNING)
@@ -125,7 +126,7 @@ def sandbox(
 
     async def work() -> None:
         try:
-            running = await start_sandbox(port, seed=seed, faults=troubles, bank=bank)
+            running = await start_sandbox(port, seed=seed, faults=troubles, bank=bank, nonces=nonces)
         except (OSError, OverflowError):
             raise ConfigurationError(at="port", mend="this port cannot be listened on") from None
         say(f"沙箱 simulated platforms on {running.url}  (scenarios: {running.url}/_sandbox/scenarios)")

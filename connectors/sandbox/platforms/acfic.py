@@ -28,7 +28,7 @@ class Acfic(Platform):
 
     def __init__(self, world: World, secrets: Mapping[str, str]) -> None:
         super().__init__(world, secrets)
-        self._nonces = verify.Nonces(2 * _PAST)
+        self._nonces = world.nonces(self.id, 2 * _PAST)
 
     def serve(self, call: Call) -> Answer:
         route(call, "GET", {"open/member": True})

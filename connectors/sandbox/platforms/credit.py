@@ -58,7 +58,7 @@ class Credit(Platform):
 
     def __init__(self, world: World, secrets: Mapping[str, str]) -> None:
         super().__init__(world, secrets)
-        self._nonces = verify.Nonces(2 * _PAST)
+        self._nonces = world.nonces(self.id, 2 * _PAST)
 
     def answer(self, call: Call) -> Answer:
         """An unknown service is an errcode here too."""

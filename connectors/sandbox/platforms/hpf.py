@@ -33,7 +33,7 @@ class Hpf(Platform):
 
     def __init__(self, world: World, secrets: Mapping[str, str]) -> None:
         super().__init__(world, secrets)
-        self._nonces = verify.Nonces(2 * _WINDOW)
+        self._nonces = world.nonces(self.id, 2 * _WINDOW)
         self._public = sm2.PrivateKey(bytes.fromhex(secrets["private_key"])).public
         self._sm4 = bytes.fromhex(secrets["sm4_key"])
 

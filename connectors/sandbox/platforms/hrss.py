@@ -49,7 +49,7 @@ class Hrss(Platform):
 
     def __init__(self, world: World, secrets: Mapping[str, str]) -> None:
         super().__init__(world, secrets)
-        self._nonces = verify.Nonces(2 * _WINDOW)
+        self._nonces = world.nonces(self.id, 2 * _WINDOW)
 
     def serve(self, call: Call) -> Answer:
         route(call, "POST", {"service": True})

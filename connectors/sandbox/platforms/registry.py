@@ -80,7 +80,7 @@ class Registry(Platform):
 
     def __init__(self, world: World, secrets: Mapping[str, str]) -> None:
         super().__init__(world, secrets)
-        self._seen = verify.Nonces(2 * _WINDOW)
+        self._seen = world.nonces(self.id, 2 * _WINDOW)
 
     def serve(self, call: Call) -> Answer:
         dataset, project = route(call, "POST", _SERVICES)

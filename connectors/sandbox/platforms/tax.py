@@ -72,7 +72,7 @@ class Tax(Platform):
 
     def __init__(self, world: World, secrets: Mapping[str, str]) -> None:
         super().__init__(world, secrets)
-        self._nonces = verify.Nonces(2 * _WINDOW)
+        self._nonces = world.nonces(self.id, 2 * _WINDOW)
         self._public = rsa_key(world.seed).public_key()
 
     def serve(self, call: Call) -> Answer:
