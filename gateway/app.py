@@ -20,6 +20,7 @@ from gateway.authorize.identity import IdentityCheck
 from gateway.cosigning import cosigning
 from gateway.jobs.late import late_answers
 from gateway.jobs.running import JOBS, running_jobs
+from gateway.jobs.sharing import sharing
 from gateway.services import SERVICES, Now, open_services, utc_now
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
@@ -60,6 +61,7 @@ def create_app(settings: Settings, *, now: Now = utc_now, identity: IdentityChec
             cosigning(opened),
             sending(opened),
             watching(opened),
+            sharing(opened),
             late_answers(opened),
             running_jobs(settings.limits.shutdown_seconds) as app[JOBS],
         ):

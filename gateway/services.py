@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from consent.evidence import Evidence, open_evidence
 from consent.safe import Safe
 from gateway import migrations
 from gateway.credentials import resolve
+from gateway.jobs.health import Health
 from gateway.jobs.state import DatabaseState
 from gateway.keys import Keys, load_keys, log_keys
 from gateway.profile.plan import EVERY, Strategy
@@ -47,6 +48,7 @@ class Services:
     certificate_ends: Callable[[], Mapping[str, float]]
     """When certificates end, in Unix seconds: AioTransport.certificate_ends."""
     strategy: Strategy = EVERY
+    health: Health = field(default_factory=Health)
 
     @property
     def signer(self) -> ProfileSigner:

@@ -475,6 +475,9 @@ def test_the_connectors_are_listed_and_shown(xq: Run) -> None:
     listed = xq("connectors", "list", "--json").json
     assert {c["id"] for c in listed} == {"sh-hrss", "sh-hpf"}
     assert "sh-hrss" in xq("connectors", "list").out
+    health = xq("connectors", "list", "--health", "--json").json
+    assert {one["id"]: one["breaker"] for one in health} == {"sh-hrss": "closed", "sh-hpf": "closed"}
+    assert "closed" in xq("connectors", "list", "--health").out
     shown = xq("connectors", "show", "sh-hrss", "--json").json
     assert shown["id"] == "sh-hrss"
     assert "persons" in shown["datasets"][SMALL]

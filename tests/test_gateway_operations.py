@@ -1,5 +1,6 @@
 """What operators and browsers meet: health, readiness, metrics, platforms, and documentation without any other host."""
 
+import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
@@ -94,6 +95,20 @@ async def test_the_platforms_that_can_be_asked_are_listed_with_what_they_give(wo
         for name, datasets in world.offers.items()
     }
     assert {p["assurance"] for p in listed} <= {"published-spec", "assumed"}
+
+
+async def test_one_platform_says_how_it_is_doing(world: World) -> None:
+    await world.lender.profile(world.ask((await world.consent())["id"]))
+    async with asyncio.timeout(20):
+        while True:
+            one = (await world.send("GET", "/v1/platforms/sh-hrss", lender=world.lender)).json
+            if one["health"]["fetches"]:
+                break
+            await asyncio.sleep(0.2)
+    assert one["health"]["p50_ms"] > 0
+    assert one["health"]["breaker"] == "closed"
+    missing = await world.send("GET", "/v1/platforms/nothing", lender=world.lender)
+    assert (missing.status, missing.json["code"]) == (404, "not_found")
 
 
 async def test_the_documentation_page_and_its_files_come_from_the_gateway_alone(world: World) -> None:

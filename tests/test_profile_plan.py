@@ -182,6 +182,15 @@ def test_ways_are_tried_in_the_operators_order_and_all_but_the_first_are_fallbac
     assert [(i.connector, i.fallback) for i in planned.items] == [("sh-hrss", False)]
 
 
+def test_an_ailing_way_is_asked_after_the_others_and_alone_it_is_asked_all_the_same() -> None:
+    strategy, named = ways("sh-hrss via sh-ywtb", "sh-hrss"), consent(PERSONS, via=("sh-ywtb",))
+    planned = plan(named, None, OFFERS, FIRST, LAST, strategy, frozenset({"sh-ywtb"}))
+    assert [(i.connector, i.fallback) for i in planned.items] == [("sh-hrss", False), ("sh-ywtb", True)]
+    for ailing in ({"sh-hrss"}, {"sh-hrss", "sh-ywtb"}):
+        planned = plan(named, None, OFFERS, FIRST, LAST, strategy, frozenset(ailing))
+        assert [(i.connector, i.fallback) for i in planned.items] == [("sh-ywtb", False), ("sh-hrss", True)]
+
+
 def test_a_platform_that_the_order_leaves_out_is_not_asked() -> None:
     offers = OFFERS | {"sh-x": {"social_insurance": frozenset({"persons"})}}
     both = consent(PERSONS, ("sh-x", "social_insurance", ["persons"]))

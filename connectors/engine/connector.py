@@ -99,6 +99,24 @@ class DeclarativeConnector:
         return self._loaded.manifest.assurance
 
     @property
+    def breaker(self) -> Breaker:
+        return self._line.breaker
+
+    @property
+    def gate(self) -> Gate:
+        return self._line.gate
+
+    @property
+    def daily(self) -> int | None:
+        """Calls that the platform allows in a day of Asia/Shanghai."""
+        return self._loaded.manifest.limits.daily
+
+    def maintained_until(self) -> datetime | None:
+        """When the maintenance window that it is in now ends."""
+        now, windows = datetime.fromtimestamp(self._clock(), UTC), self._loaded.windows
+        return changes(windows, now) if any(window.covers(now) for window in windows) else None
+
+    @property
     def outlet(self) -> bool:
         """Whether it passes on what other platforms hold."""
         return self._loaded.manifest.outlet

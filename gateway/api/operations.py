@@ -2,14 +2,18 @@
 
 from html import escape
 from importlib.resources import files
+from typing import Literal
 
 from aiohttp import web
 from prometheus_client import generate_latest
 from pydantic import Field
 
-from gateway.api.routing import METRICS, REFUSALS, TOKENS, Route, answer, json_response
+from connectors.base import Connector
+from consent.profiles import access_refused
+from gateway.api.routing import LENDER, METRICS, REFUSALS, TOKENS, Route, answer, json_response
+from gateway.jobs.standing import Standing, standing
 from gateway.services import SERVICES
-from schemas.base import Count, Json, Model, Name, ShortText
+from schemas.base import Count, Json, Model, Name, Ratio, ShortText, Time
 from schemas.errors import InvalidClient, NotFound, StorageUnavailable, UnsupportedMediaType
 from schemas.problems import PROBLEMS
 
@@ -40,11 +44,23 @@ class Jwks(Model):
     keys: list[dict[str, Json]]
 
 
+class PlatformHealth(Model):
+    """Of all processes together, within two seconds."""
+
+    fetches: Count = Field(description="in the last 30 minutes; what was not asked is not counted")
+    success_share: Ratio | None = Field(description="of these fetches, those that gave an answer")
+    p50_ms: Count | None = Field(description="half of the answers took at most so long (upper bound of a class)")
+    breaker: Literal["closed", "open", "half_open"]
+    quota_left: Count | None = Field(description="calls of today that are not taken yet; null where none are counted")
+    next_attempt_at: Time | None = Field(description="when it is asked again; null where it is asked now")
+
+
 class PlatformInfo(Model):
     id: Name
     version: ShortText
     assurance: ShortText = Field(description="published-spec, or assumed: a field map that no public text confirms")
     datasets: dict[Name, list[Name]]
+    health: PlatformHealth
 
 
 class PlatformList(Model):
@@ -96,16 +112,36 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 async def platforms(request: web.Request) -> web.Response:
-    found = [
-        PlatformInfo(
-            id=c.id,
-            version=c.version,
-            assurance=c.assurance,
-            datasets={name: sorted(fields) for name, fields in c.datasets.items()},
-        )
-        for c in request.app[SERVICES].connectors.values()
-    ]
-    return answer(PlatformList(platforms=found))
+    services = request.app[SERVICES]
+    of = await standing(services)
+    return answer(PlatformList(platforms=[_info(c, of(c)) for c in services.connectors.values()]))
+
+
+async def platform(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    found = services.connectors.get(request.match_info["id"])
+    if found is None:
+        await services.evidence.submit(access_refused(request[LENDER], NotFound.code, "read platform", None))
+        raise NotFound(what="platform")
+    return answer(_info(found, (await standing(services))(found)))
+
+
+def _info(connector: Connector, stands: Standing) -> PlatformInfo:
+    share = stands.summary.share
+    return PlatformInfo(
+        id=connector.id,
+        version=connector.version,
+        assurance=connector.assurance,
+        datasets={name: sorted(fields) for name, fields in connector.datasets.items()},
+        health=PlatformHealth(
+            fetches=stands.summary.fetches,
+            success_share=None if share is None else str(share),
+            p50_ms=stands.summary.p50,
+            breaker=stands.breaker,
+            quota_left=stands.quota_left,
+            next_attempt_at=stands.next_attempt_at,
+        ),
+    )
 
 
 async def openapi_json(request: web.Request) -> web.Response:
@@ -160,6 +196,16 @@ ROUTES = [
         "platforms",
         {200: PlatformList},
         roles=("lender", "operator", "auditor"),
+    ),
+    Route(
+        "GET",
+        "/v1/platforms/{id}",
+        platform,
+        "One platform, and how it is doing 单个平台及其状况",
+        "platforms",
+        {200: PlatformInfo},
+        roles=("lender", "operator", "auditor"),
+        errors=(404, 503),
     ),
     Route("GET", "/healthz", healthz, "The process lives 存活", _TAG, {200: Health}, lender=False),
     Route("GET", "/readyz", readyz, "It can work 就绪", _TAG, {200: Health}, lender=False, errors=(503,)),

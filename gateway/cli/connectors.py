@@ -14,6 +14,7 @@ from connectors.registry import BUILT_IN
 from gateway.cli.shared import AsJson, print_json, print_table, run, say, write
 from gateway.cli.sign import sign
 from gateway.cli.workbench import new
+from gateway.jobs.standing import standing
 from gateway.profile.request import months_back
 from gateway.services import Services, switches_folder
 from schemas.errors import InvalidRequest, UpstreamError
@@ -41,8 +42,14 @@ def _loaded(services: Services, connector: str) -> Connector:
 
 
 @app.command("list")
-def list_(as_json: AsJson = False) -> None:
-    """列出 Connectors that the settings load, with their data sets."""
+def list_(
+    health: Annotated[bool, typer.Option("--health", help="状况 How each did in the last 30 minutes.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """列出 Connectors that the settings load, with their data sets, or with how they are doing."""
+    if health:
+        _show_health(as_json)
+        return
 
     async def work(services: Services) -> list[dict[str, Any]]:
         return [
@@ -67,6 +74,36 @@ def list_(as_json: AsJson = False) -> None:
         print_table("连接器 connectors", ["id", "状态", "版本", "依据 assurance", "数据集"], rows)
         if not found:
             say("设置中没有平台凭证 no platform of the settings has its credentials: docs/settings.md")
+
+
+def _show_health(as_json: bool) -> None:
+    async def work(services: Services) -> list[dict[str, Any]]:
+        of = await standing(services)
+        return [
+            {
+                "id": c.id,
+                "version": c.version,
+                "fetches": stands.summary.fetches,
+                "success_share": None if stands.summary.share is None else str(stands.summary.share),
+                "p50_ms": stands.summary.p50,
+                "breaker": stands.breaker,
+                "quota_left": stands.quota_left,
+                "next_attempt_at": stands.next_attempt_at,
+            }
+            for c in services.connectors.values()
+            for stands in (of(c),)
+        ]
+
+    found = run(work)
+    if as_json:
+        print_json(found)
+    else:
+        columns = ["id", "版本", "次数 fetches", "成功率 share", "p50 ms", "熔断 breaker", "余额 quota", "下次 next"]
+        print_table("近 30 分钟 the last 30 minutes", columns, [_cells(one) for one in found])
+
+
+def _cells(one: dict[str, Any]) -> list[str]:
+    return ["—" if value is None else str(value) for value in one.values()]
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """What of a profile is still to come. Times are UTC text of one width, so they sort as text."""
 
-from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, String, Table
+from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, String, Table, Text
 
 from consent.tables import metadata
 
@@ -19,6 +19,23 @@ platform_quotas = Table(
     Column("platform", String(64), primary_key=True),
     Column("day", String(10), primary_key=True),  # of Asia/Shanghai
     Column("used", Integer, nullable=False),
+)
+
+processes = Table(
+    "processes",
+    metadata,
+    Column("holder", String(64), primary_key=True),
+    Column("seen_at", String(35), nullable=False),
+)
+
+platform_reports = Table(
+    "platform_reports",
+    metadata,
+    Column("holder", String(64), primary_key=True),  # the process
+    Column("platform", String(64), primary_key=True),
+    Column("reported_at", String(35), nullable=False),
+    Column("open_until", String(35)),  # until when it sends nothing
+    Column("counted", Text, nullable=False),  # gateway.jobs.health.Minutes, as JSON
 )
 
 late_profiles = Table(

@@ -101,6 +101,7 @@ def _count(
         if (source["platform"], source["dataset"]) in new:
             services.metrics.sources.labels(source["platform"], source["dataset"], source["state"]).inc()
     for one in fresh:
+        services.health.record(one.item.connector, one.error, one.latency_ms, services.now())
         if one.reply is not None and one.reply.drift:
             services.metrics.drift.labels(one.item.platform, one.item.dataset).inc(sum(one.reply.drift.values()))
         if isinstance(one.error, SubjectMismatch):

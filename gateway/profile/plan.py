@@ -79,12 +79,14 @@ def plan(
     first: YearMonth,
     last: YearMonth,
     strategy: Strategy = EVERY,
+    ailing: frozenset[str] = frozenset(),
 ) -> Plan:
     """Plan ``datasets`` (None: everything the consent covers) for the months ``first`` to ``last``.
 
     ``offers`` gives per connector the data sets and fields it can ask for. Several platforms may give one data set;
-    each is asked, unless ``strategy`` puts them in order. An outlet is asked only where a scope of the platform whose
-    data it passes on names it in ``via``. Raises InvalidRequest for a data set outside the catalogue.
+    each is asked, unless ``strategy`` puts them in order: then a connector that is ``ailing`` comes after the others.
+    An outlet is asked only where a scope of the platform whose data it passes on names it in ``via``. Raises
+    InvalidRequest for a data set outside the catalogue.
     """
     if datasets is not None and any(name not in CATALOGUE for name in datasets):
         raise InvalidRequest(at="datasets", what="unknown data set")
@@ -102,7 +104,7 @@ def plan(
         if name not in covered:
             absent[name] = (State.OUT_OF_SCOPE, "consent_out_of_scope")
             continue
-        found = list(_items(name, covered[name], offers, strategy))
+        found = list(_items(name, covered[name], offers, strategy, ailing))
         items += found
         if not found:
             agreed = any(way in covered[name] for way in strategy.ways.get(name, tuple(covered[name])))
@@ -133,8 +135,11 @@ def _items(
     covered: Mapping[Way, set[str]],
     offers: Mapping[str, Mapping[str, frozenset[str]]],
     strategy: Strategy,
+    ailing: frozenset[str],
 ) -> Iterator[Item]:
     ordered = strategy.ways.get(name)
+    if ordered is not None:
+        ordered = tuple(sorted(ordered, key=lambda way: (way.outlet or way.platform) in ailing))
     direct = sorted(way for way in covered if way.outlet is None and way.platform not in strategy.outlets)
     first = True
     for way in direct if ordered is None else ordered:

@@ -88,7 +88,8 @@ async def request_profile(
         consent = None
     first, last = months_back(now, ask.months or (consent.lookback_months if consent else 1))
     offers = {name: connector.datasets for name, connector in services.connectors.items()}
-    planned = plan(consent, ask.datasets, offers, first, last, services.strategy) if consent else None
+    strategy, ailing = services.strategy, services.health.ailing
+    planned = plan(consent, ask.datasets, offers, first, last, strategy, ailing) if consent else None
     _check_required(ask, planned)
     profile_id = "p" + secrets.token_hex(15)
     permit = await evidence.submit(

@@ -320,3 +320,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("platform", "day"),
         if_not_exists=True,
     )
+    op.create_table(
+        "processes",
+        sa.Column("holder", sa.String(length=64), nullable=False),
+        sa.Column("seen_at", sa.String(length=35), nullable=False),
+        sa.PrimaryKeyConstraint("holder"),
+        if_not_exists=True,
+    )
+    op.create_table(
+        "platform_reports",
+        sa.Column("holder", sa.String(length=64), nullable=False),
+        sa.Column("platform", sa.String(length=64), nullable=False),
+        sa.Column("reported_at", sa.String(length=35), nullable=False),
+        sa.Column("open_until", sa.String(length=35), nullable=True),
+        sa.Column("counted", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("holder", "platform"),
+        if_not_exists=True,
+    )
