@@ -24,7 +24,7 @@ from gateway import migrations
 from gateway.auth.tokens import public_jwk
 from gateway.client import LenderClient
 from gateway.demo import LENDER, profile_ask, sample_grant, subject_of
-from gateway.workers import Workers, reserved
+from gateway.workers import Workers, _tell, reserved
 from tests.gateway_world import SMALL
 from tests.test_cli import XINQIAO
 
@@ -84,6 +84,22 @@ def test_one_that_is_killed_ends_them_all_with_1() -> None:
 
 def test_where_the_first_one_refuses_no_other_is_started() -> None:
     assert running(3, lambda number: {-1: 0, 0: 2}.get(number)) == (2, 0)
+
+
+def test_told_to_stop_while_the_first_one_starts_it_starts_no_other_and_ends_with_0() -> None:
+    def act(number: int) -> None:
+        if number == -1:
+            os.kill(os.getppid(), signal.SIGTERM)
+            time.sleep(60)
+
+    assert running(3, act) == (0, 0)
+
+
+def test_a_worker_says_once_that_it_listens() -> None:
+    listening, says = os.pipe()
+    _tell(says)
+    with os.fdopen(listening, "rb") as end:
+        assert end.read() == b"1"
 
 
 def test_a_worker_that_breaks_says_why_and_ends_with_1(
