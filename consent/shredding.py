@@ -9,7 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, func, literal_column, null, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Integer,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    null,
+    select,
+    update,
+)
 
 from consent.batch import Batch, Command, Refusal
 from consent.holds import held_subjects
@@ -47,6 +59,8 @@ class Reason(StrEnum):
 _SOME = func.length(subject_keys.c.wrapped) > literal_column("0")
 _NONE = func.length(subject_keys.c.wrapped) == literal_column("0")
 _NOTHING: BindParameter[bytes] = bindparam("nothing")
+_EPOCH: BindParameter[int] = bindparam("in_epoch", type_=Integer)
+_OLDEST: BindParameter[int] = bindparam("oldest", type_=Integer)
 _DESTROY_KEY = (
     update(subject_keys)
     .where(
@@ -55,7 +69,8 @@ _DESTROY_KEY = (
         subject_keys.c.version <= bindparam("up_to"),
         _SOME,
     )
-    .values(wrapped=_NOTHING, epoch=bindparam("in_epoch"))
+    # In a backup from an epoch that is over, its own epoch was the last that could open it.
+    .values(wrapped=_NOTHING, epoch=case((subject_keys.c.epoch < _OLDEST, subject_keys.c.epoch), else_=_EPOCH))
 )
 _DELETE_SEALED = delete(sealed).where(
     sealed.c.subject == bindparam("of_subject"),
@@ -169,11 +184,9 @@ def destroy(batch: Batch, stones: Sequence[Tombstone], actor: str) -> list[Shred
         done.append(Shredding(stone.subject, retention, index))
 
     def run(connection: Connection) -> None:
-        epoch = read_ring(connection).epoch
-        rows = [
-            {"of_subject": s.subject, "of_class": s.retention, "up_to": s.version, "in_epoch": epoch, "nothing": b""}
-            for s in stones
-        ]
+        ring = read_ring(connection)
+        fixed = {"in_epoch": ring.epoch, "oldest": ring.oldest, "nothing": b""}
+        rows = [{"of_subject": s.subject, "of_class": s.retention, "up_to": s.version, **fixed} for s in stones]
         execute_many(connection, _DESTROY_KEY, rows)
         execute_many(connection, _DELETE_SEALED, rows)
         evidence = [row for row in rows if row["of_class"] == RetentionClass.EVIDENCE.value]
