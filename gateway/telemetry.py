@@ -140,6 +140,12 @@ class Metrics:
         self.certificate_days = Gauge(
             "xinqiao_certificate_days", "Days until a certificate ends", ["certificate"], registry=self.registry
         )
+        self.clock_offset = Gauge(
+            "xinqiao_platform_clock_offset_seconds",
+            "Seconds that a platform's clock is ahead of ours",
+            ["platform"],
+            registry=self.registry,
+        )
         self.log_writable = Gauge(
             "xinqiao_log_writable", "1 while the evidence log takes entries", registry=self.registry
         )

@@ -353,6 +353,13 @@ class UpstreamDenied(UpstreamRejected):
     code = "upstream_denied"
 
 
+class UpstreamClock(UpstreamDenied):
+    """The platform refused us, and its clock is further from ours than can be followed; ``offset_seconds`` says how far
+    it is ahead."""
+
+    code = "upstream_clock"
+
+
 class UpstreamUnrecognised(UpstreamError):
     """A reply to which no outcome rule applies: never taken for «no record»."""
 

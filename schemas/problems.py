@@ -317,6 +317,13 @@ PROBLEMS: dict[str, Problem] = {
     "upstream_denied": Problem(
         502, "The platform refused our credentials", "平台不接受网关的凭证", _OPERATOR, _OPERATOR_ZH
     ),
+    "upstream_clock": Problem(
+        502,
+        "The platform's clock and ours are too far apart",
+        "平台与网关的时钟相差过大",
+        "The gateway's operator must compare the clocks (NTP) and settle it with the platform.",
+        "需由网关运营方核对时钟（NTP）并与平台确认。",
+    ),
     "upstream_unrecognised": Problem(
         502, "The platform's reply has a meaning we do not know", "平台应答含义不明", _OPERATOR, _OPERATOR_ZH
     ),

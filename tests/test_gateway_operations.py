@@ -36,6 +36,7 @@ async def test_a_gateway_that_works_is_alive_and_ready(world: World) -> None:
     assert (await world.send("GET", "/readyz")).json == {"status": "ready"}
     text = (await world.send("GET", "/metrics")).body.decode()
     assert "xinqiao_log_writable 1.0" in text
+    assert 'xinqiao_platform_clock_offset_seconds{platform="sh-tax"} 0.0' in text
 
 
 async def test_while_the_log_cannot_be_written_it_is_alive_not_ready_and_releases_nothing(tmp_path: Path) -> None:

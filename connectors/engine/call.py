@@ -16,11 +16,13 @@ from connectors.quota import Quota
 from connectors.resilience import Gate, RetryBudget, RetryPolicy, attempts
 from connectors.signing.base import Moment, Signer
 from connectors.signing.verifying import Opener
+from connectors.skew import PlatformClock
 from connectors.wire import Leave, WireReply, WireRequest
 from schemas.base import utc_text
 from schemas.errors import (
     CircuitOpen,
     DeadlineExceeded,
+    UpstreamClock,
     UpstreamConnect,
     UpstreamDenied,
     UpstreamSignature,
@@ -36,7 +38,8 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What all calls to one platform share. ``clock``: Unix seconds; ``nonce``: a new nonce of signing.base's form."""
+    """What all calls to one platform share. ``clock``: Unix seconds of the platform; ``nonce``: a new one
+    of signing.base's form."""
 
     base_url: str
     transport: Transport
@@ -44,7 +47,7 @@ class Line:
     budget: RetryBudget
     policy: RetryPolicy
     timeout: float
-    clock: Callable[[], float]
+    clock: PlatformClock
     nonce: Callable[[], str]
     sleep: Callable[[float], Awaitable[None]]
     breaker: Breaker
@@ -84,9 +87,11 @@ class Caller:
             try:
                 return await self._attempt(template, values, judge)
             except _Refused as refused:
-                if renewed or not self._signer.refused(refused.request):
+                again = self._signer.refused(refused.request) or refused.late
+                if renewed or not again:
                     raise refused.reason from None
-            # The credentials were renewed: one more try in all, and its refusal is final.
+            # The credentials were renewed, or we know now what time it is there: one more try in all, and its refusal
+            # is final.
             renewed = True
             try:
                 return await self._attempt(template, values, judge)
@@ -102,6 +107,7 @@ class Caller:
         if "request_id" in template.placeholders:
             values.request_id = line.nonce()
         draft = template.draft(line.base_url, values)
+        offset = line.clock.offset
         moment = Moment(line.clock(), line.nonce())
         request = await self._signer.sign(draft, moment, self._send)
         reply = await self._send(request)
@@ -110,7 +116,9 @@ class Caller:
             opened = reply if line.opener is None else await self._opened(line.opener, reply, request, moment, judge)
             verdict, tree = judge.judge(opened, line.clock())
         except UpstreamDenied as err:
-            raise _Refused(request, err) from None
+            if line.clock.beyond is not None:
+                raise UpstreamClock(offset_seconds=round(line.clock.beyond)) from None
+            raise _Refused(request, err, line.clock.offset != offset) from None
         return Answer(verdict, tree, hashlib.sha256(reply.body).digest())
 
     async def _opened(
@@ -139,8 +147,9 @@ class Caller:
                 # Last, so that no wait lies between this leave and the send.
                 await self._guard.may_send()
                 self._progress.calls += 1
-                timeout = min(line.timeout, left)
+                timeout, began = min(line.timeout, left), self._now()
                 reply = await line.transport.send(request, timeout=timeout, leave=self._guard.may_send)
+                line.clock.hear(request.url, reply.headers, self._now() - began)
                 good = reply.status < 500
             except (UpstreamConnect, UpstreamTruncated):
                 good = False
@@ -154,7 +163,7 @@ class Caller:
             return reply
 
     def _enter(self) -> bool:
-        breaker, now = self._line.breaker, self._line.clock()
+        breaker, now = self._line.breaker, self._line.clock.ours()
         try:
             return breaker.enter()
         except CircuitOpen:
@@ -162,6 +171,9 @@ class Caller:
 
 
 class _Refused(Exception):
-    def __init__(self, request: WireRequest, reason: UpstreamDenied) -> None:
+    """``late``: its reply told that the platform's clock is another than the one that was signed by."""
+
+    def __init__(self, request: WireRequest, reason: UpstreamDenied, late: bool) -> None:
         self.request = request
         self.reason = reason
+        self.late = late

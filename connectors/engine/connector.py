@@ -20,6 +20,7 @@ from connectors.quota import Quota
 from connectors.resilience import Gate, RetryBudget, RetryPolicy
 from connectors.signing import SCHEMES
 from connectors.signing.base import Signer, new_nonce
+from connectors.skew import PlatformClock
 from schemas.base import utc_text
 from schemas.errors import ConfigurationError, InvalidRequest, Maintenance
 
@@ -65,7 +66,7 @@ class DeclarativeConnector:
             budget=RetryBudget(),
             policy=RetryPolicy(attempts=limits.attempts),
             timeout=seconds(limits.timeout),
-            clock=clock,
+            clock=PlatformClock(clock),
             nonce=nonce,
             sleep=sleep,
             breaker=Breaker(),
@@ -105,6 +106,12 @@ class DeclarativeConnector:
     @property
     def gate(self) -> Gate:
         return self._line.gate
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds that the platform's clock is ahead of ours, as far as is known."""
+        clock = self._line.clock
+        return clock.offset if clock.beyond is None else clock.beyond
 
     @property
     def daily(self) -> int | None:

@@ -9,6 +9,7 @@ from prometheus_client import generate_latest
 from pydantic import Field
 
 from connectors.base import Connector
+from connectors.engine.connector import DeclarativeConnector
 from consent.profiles import access_refused
 from gateway.api.routing import LENDER, METRICS, REFUSALS, TOKENS, Route, answer, json_response
 from gateway.jobs.standing import Standing, standing
@@ -106,6 +107,9 @@ async def metrics(request: web.Request) -> web.Response:
     evidence = services.evidence
     for name, end in services.certificate_ends().items():
         held.certificate_days.labels(name).set((end - services.now().timestamp()) / 86400)
+    for name, connector in services.connectors.items():
+        if isinstance(connector, DeclarativeConnector):
+            held.clock_offset.labels(name).set(connector.clock_offset)
     held.log_writable.set(1 if evidence.writable else 0)
     held.log_size.set(evidence.size)
     return web.Response(body=generate_latest(held.registry), content_type="text/plain")
