@@ -116,7 +116,8 @@ class _Payloads:
     def _open(self, entry: Mapping[str, Any], name: str) -> tuple[bytes, bytes] | None:
         if name in ("consent", "status"):
             key = self._keys.find(entry["subject"], RetentionClass.EVIDENCE)
-            return None if key is None else (key.payload_key(entry["id"], name), self._plain(entry, name, key))
+            plain = None if key is None else self._plain(entry, name, key)
+            return None if key is None or plain is None else (key.payload_key(entry["id"], name), plain)
         place = f"{entry['id']}/{name}"
         row = self._connection.execute(_SEALED, {"id": place}).one_or_none()
         if row is None:
@@ -127,10 +128,11 @@ class _Payloads:
         content = key.open("sealed", place, Sealed(row.key_version, row.nonce, row.ciphertext))
         return key.payload_key(entry["id"], name), content
 
-    def _plain(self, entry: Mapping[str, Any], name: str, key: SubjectKey) -> bytes:
+    def _plain(self, entry: Mapping[str, Any], name: str, key: SubjectKey) -> bytes | None:
+        """None where it was destroyed, also where a later consent of the enterprise has given it a new key."""
         consent_id = entry["consent"]
         if name == "consent":
             packed = self._connection.execute(_DOCUMENT, {"id": consent_id}).scalar_one()
-            return self._vault.document(consent_id, packed, lambda: key)
+            return self._vault.document(consent_id, packed, lambda: key) if packed else None
         status = self._connection.execute(_STATUS, {"id": consent_id, "version": entry["version"]}).one()
-        return status_record(self._keys, status)
+        return None if status.reason is None else status_record(self._keys, status)

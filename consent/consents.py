@@ -149,6 +149,8 @@ class GrantConsent(Command[Consent]):
             if held.document != document_of(self.grant, persons, **ours):
                 return Refusal(ConsentConflict(what="content"))
             return shown(held, batch)
+        if consent_id in batch.consents.destroyed:
+            return Refusal(ConsentConflict(what="state", state="shredded"))
         if (at := self._other_text(batch)) is not None:
             return Refusal(ConsentTextMismatch(at=at))
         registered = batch.texts.get(self.grant.text_version) is not None

@@ -4,9 +4,13 @@ destroyed, and with it every copy of a subject key that was destroyed before, wh
 Each step is one command of the journal, so a gateway goes on serving in between, and any step may be done again.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fcntl import LOCK_EX, LOCK_NB, flock
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, literal_column, select, update
@@ -17,9 +21,11 @@ from consent.safe import Safe
 from consent.storage import execute_many, fetch
 from consent.tables import keyring, subject_keys
 from consent.vault import RetentionClass
+from schemas.errors import KeysUnavailable
 
 MOST = 256
 """Keys that one command wraps anew."""
+WAIT_SECONDS = 0.05
 
 _SET_EPOCH = update(keyring).values(epoch=bindparam("new"), opened_at=bindparam("at"))
 _SET_OLDEST = update(keyring).values(oldest=bindparam("new"))
@@ -150,14 +156,33 @@ async def next_epoch(
 ) -> int | None:
     """Begin an epoch and destroy those before it; answers with the new one, None where none was begun.
 
-    An epoch that was begun earlier and not ended is ended as well.
+    An epoch that was begun earlier and not ended is ended as well. Raises KeysUnavailable.
     """
-    begun: int | None = await submit(BeginEpoch(safe, actor, at_least))
-    if begun is None and len(safe.epochs()) < 2:
-        return None
-    after: str | None = ""
-    while after is not None:
-        after = await submit(Rewrap(after))
-    await read(keep_keys, safe)
-    await submit(EndEpochs(safe, actor))
-    return begun
+    async with _alone(safe):
+        begun: int | None = await submit(BeginEpoch(safe, actor, at_least))
+        if begun is None and len(safe.epochs()) < 2:
+            return None
+        after: str | None = ""
+        while after is not None:
+            after = await submit(Rewrap(after))
+        await read(keep_keys, safe)
+        await submit(EndEpochs(safe, actor))
+        return begun
+
+
+@asynccontextmanager
+async def _alone(safe: Safe) -> AsyncIterator[None]:
+    """One process at a time: of two, the slower one would put kept keys in place whose epoch the other has ended."""
+    try:
+        handle = os.open(safe.folder, os.O_RDONLY)
+    except OSError:
+        raise KeysUnavailable(what="keys folder") from None
+    try:
+        while True:
+            with suppress(BlockingIOError):
+                flock(handle, LOCK_EX | LOCK_NB)
+                break
+            await asyncio.sleep(WAIT_SECONDS)
+        yield
+    finally:
+        os.close(handle)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from consent.epochs import next_epoch
-from consent.retention import Due, Rules, by_rule, schedule
+from consent.retention import Due, Rules, ShredDue, by_rule, schedule
 from consent.safe import Safe
 from consent.shredding import MOST, SHREDDED, Reason, Shred, Shredding
 from consent.vault import RetentionClass, Vault
@@ -78,12 +78,10 @@ class Keeper:
         count, after = 0, ""
         while True:
             dues, last = await self._read(schedule, self._rules, after)
-            for rule, found in by_rule(dues, self._clock()).items():
-                targets = [(due.subject, due.retention) for due in found]
-                for first in range(0, len(targets), MOST):
-                    part = tuple(targets[first : first + MOST])
-                    done = await self._submit(Shred(part, rule.reason, rule.basis, OPERATOR, self._safe))
-                    count += len(done)
+            for found in by_rule(dues, self._clock()).values():
+                for first in range(0, len(found), MOST):
+                    part = tuple(found[first : first + MOST])
+                    count += len(await self._submit(ShredDue(part, self._rules, OPERATOR, self._safe)))
             if last is None:
                 if count:
                     await self._fold()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from consent.keys import key_row, read_ring
@@ -15,7 +15,7 @@ from consent.log.note import Checkpoint, Note, NoteError, Vkey
 from consent.log.rotation import EVENT as REKEYED
 from consent.log.rotation import Rotation
 from consent.safe import Safe
-from consent.storage import Store, execute_many
+from consent.storage import Store, execute_many, fetch
 from consent.tables import keyring, log_head, metadata, subject_keys
 from consent.vault import RetentionClass, Vault
 from schemas.base import utc_text
@@ -29,8 +29,17 @@ _PUT_BACK = (
         subject_keys.c.subject == bindparam("of_subject"),
         subject_keys.c["class"] == bindparam("of_class"),
         subject_keys.c.version == bindparam("of_version"),
+        subject_keys.c.epoch < bindparam("in_epoch"),
+        func.length(subject_keys.c.wrapped) > literal_column("0"),
     )
     .values(epoch=bindparam("in_epoch"), wrapped=bindparam("kept"))
+)
+
+_STALE = (
+    select(subject_keys.c.subject)
+    .where(subject_keys.c.epoch < bindparam("oldest"), func.length(subject_keys.c.wrapped) > literal_column("0"))
+    .limit(literal_column("1"))
+    .offset(literal_column("0"))
 )
 
 
@@ -119,7 +128,9 @@ def _try_keys(connection: Connection, vault: Vault, safe: Safe, time: str) -> No
         first = {"one": 1, "epoch": epochs[-1], "oldest": epochs[0], "opened_at": time, "shreddings": 0}
         connection.execute(insert(keyring).values(first))
     ring = read_ring(connection)
-    if ring.epoch < min(safe.epochs(), default=ring.epoch):
+    oldest = min(safe.epochs(), default=ring.oldest)
+    # Also from the middle of a change of epochs, when some keys were wrapped anew and others were not.
+    if ring.epoch < oldest or (ring.oldest < oldest and fetch(connection, _STALE, oldest=oldest)):
         _put_back(connection, safe)
         ring = read_ring(connection)
     row = connection.execute(select(subject_keys).where(subject_keys.c.subject == _CHECK_SUBJECT)).one_or_none()

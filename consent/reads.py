@@ -98,7 +98,9 @@ def _held(row: Sequence[Any], vault: Vault) -> ConsentRow:
     subject, stored = row[1], row[-3:]
 
     def key() -> SubjectKey:
-        if (cached := vault.cached(subject)) is not None:
+        cached = vault.cached(subject)
+        # Another process may have destroyed what is held here, and made a new one.
+        if cached is not None and cached[RetentionClass.EVIDENCE].version == stored[0]:
             return cached[RetentionClass.EVIDENCE]
         if stored[0] is None:
             raise KeysUnavailable(what="subject key")

@@ -73,6 +73,10 @@ class RequestSet:
     def get(self, request_id: str) -> RequestRow | None:
         return self._rows.get(request_id)
 
+    def opened(self) -> set[str]:
+        """The subjects of the requests that this transaction opens."""
+        return {row.subject for row in self._rows.values() if row.new}
+
     def add(self, row: RequestRow) -> None:
         row.new = True
         self._rows[row.id] = row

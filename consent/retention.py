@@ -4,7 +4,7 @@ Keys are per (subject, class), so a subject's payload goes when the last of its 
 its consents when the last of them has been kept long enough. A request for a consent counts from the day it expired.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -12,8 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, func, literal_column, or_, select
 
+from consent.batch import Batch, Command, Refusal
 from consent.holds import held_subjects
-from consent.shredding import Reason
+from consent.safe import Safe
+from consent.shredding import Reason, Shred, Shredding
 from consent.storage import among, fetch, listed
 from consent.tables import consent_requests, consent_status, consents, subject_keys
 from consent.vault import RetentionClass
@@ -100,6 +102,10 @@ def schedule(connection: Connection, rules: Rules, after: str = "") -> tuple[lis
     subjects = [subject for (subject,) in fetch(connection, _SUBJECTS, after=after)]
     if not subjects:
         return [], None
+    return _dues(connection, rules, subjects), subjects[-1]
+
+
+def _dues(connection: Connection, rules: Rules, subjects: Sequence[str]) -> list[Due]:
     names = listed(subjects)
     living = {(subject, kind) for subject, kind in fetch(connection, _LIVING, subjects=names)}
     held = held_subjects(connection, subjects)
@@ -108,7 +114,7 @@ def schedule(connection: Connection, rules: Rules, after: str = "") -> tuple[lis
     found: list[Due] = []
     for subject in subjects:
         found += _of(subject, given.get(subject, []), asked.get(subject), rules, subject in held)
-    return [due for due in found if (due.subject, due.retention.value) in living], subjects[-1]
+    return [due for due in found if (due.subject, due.retention.value) in living]
 
 
 def _of(subject: str, rows: list[tuple[Any, ...]], asked: str | None, rules: Rules, held: bool) -> Iterator[Due]:
@@ -146,3 +152,30 @@ def by_rule(dues: list[Due], now: datetime) -> Mapping[Rule, list[Due]]:
         if due.at <= time and not due.held:
             found.setdefault(due.rule, []).append(due)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class ShredDue(Command[list[Shredding]]):
+    """Destroy what is due by one rule, at most ``MOST`` keys, as far as it still is when its turn comes: a consent, a
+    request or a hold may have come since the schedule was read."""
+
+    dues: tuple[Due, ...]
+    rules: Rules
+    actor: str
+    safe: Safe
+
+    def _shred(self, dues: Sequence[Due]) -> Shred:
+        rule = self.dues[0].rule
+        targets = tuple((due.subject, due.retention) for due in dues)
+        return Shred(targets, rule.reason, rule.basis, self.actor, self.safe)
+
+    def needs(self, batch: Batch) -> None:
+        self._shred(self.dues).needs(batch)
+
+    def decide(self, batch: Batch) -> list[Shredding]:
+        subjects = {due.subject for due in self.dues} - batch.consents.registered() - batch.requests.opened()
+        now = by_rule(_dues(batch.connection, self.rules, sorted(subjects)), batch.now).get(self.dues[0].rule, [])
+        still = {(due.subject, due.retention) for due in now}
+        left = [due for due in self.dues if (due.subject, due.retention) in still]
+        done = self._shred(left).decide(batch) if left else []
+        return [] if isinstance(done, Refusal) else done

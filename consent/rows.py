@@ -87,6 +87,8 @@ class ConsentSet:
         self._found: list[tuple[Any, ...]] = []
         self._rows: dict[str, ConsentRow] = {}
         self._counted: dict[tuple[str, int], int] = {}
+        self.destroyed: set[str] = set()
+        """The ids of those wanted whose document is gone."""
 
     def want(self, consent_id: str) -> None:
         self._wanted.add(consent_id)
@@ -108,7 +110,8 @@ class ConsentSet:
         """Open what was read. Raises KeysUnavailable."""
         for row in self._found:
             if not row[2]:
-                continue  # Its document was destroyed at the end of its retention: there is nothing to decide on.
+                self.destroyed.add(row[0])  # At the end of its retention: there is nothing to decide on.
+                continue
             held = ConsentRow.read(row, vault, partial(keys.existing, row[1], RetentionClass.EVIDENCE))
             if frequency := held.terms.grant.frequency:
                 held.recent = _recent(connection, held, now, frequency.days)
@@ -119,6 +122,10 @@ class ConsentSet:
 
     def get(self, consent_id: str) -> ConsentRow | None:
         return self._rows.get(consent_id)
+
+    def registered(self) -> set[str]:
+        """The subjects of the consents that this transaction registers."""
+        return {row.subject for row in self._rows.values() if row.new}
 
     def add(self, row: ConsentRow) -> None:
         row.new = True

@@ -18,7 +18,6 @@ from sqlalchemy import (
     delete,
     func,
     literal_column,
-    null,
     select,
     update,
 )
@@ -77,11 +76,12 @@ _DELETE_SEALED = delete(sealed).where(
     sealed.c["class"] == bindparam("of_class"),
     sealed.c.key_version <= bindparam("up_to"),
 )
-_EMPTY_CONSENTS = update(consents).where(consents.c.subject == bindparam("of_subject")).values(document=_NOTHING)
+_CONSENTS_OF = select(consents.c.id).where(among(consents.c.subject, "subjects"))
+_EMPTY_CONSENT = update(consents).where(consents.c.id == bindparam("of_consent")).values(document=_NOTHING)
 _EMPTY_REASONS = (
     update(consent_status)
-    .where(consent_status.c.consent_id.in_(select(consents.c.id).where(consents.c.subject == bindparam("of_subject"))))
-    .values(reason=null())
+    .where(consent_status.c.consent_id == bindparam("of_consent"))
+    .values(reason=bindparam("no_reason"))
 )
 _COUNT = update(keyring).values(shreddings=keyring.c.shreddings + literal_column("1"))
 _OPEN_PERMITS = select(permits.c.id).where(
@@ -183,16 +183,21 @@ def destroy(batch: Batch, stones: Sequence[Tombstone], actor: str) -> list[Shred
         index, _ = batch.append("subject.shredded", actor, None, stone.subject, data)
         done.append(Shredding(stone.subject, retention, index))
 
+    evidence = [stone.subject for stone in stones if stone.retention == RetentionClass.EVIDENCE]
+    # Those of now: one that is registered later in this transaction is sealed under a new key.
+    emptied = [
+        {"of_consent": consent_id, "nothing": b"", "no_reason": None}
+        for (consent_id,) in fetch(batch.connection, _CONSENTS_OF, subjects=listed(evidence))
+    ]
+
     def run(connection: Connection) -> None:
         ring = read_ring(connection)
         fixed = {"in_epoch": ring.epoch, "oldest": ring.oldest, "nothing": b""}
         rows = [{"of_subject": s.subject, "of_class": s.retention, "up_to": s.version, **fixed} for s in stones]
         execute_many(connection, _DESTROY_KEY, rows)
         execute_many(connection, _DELETE_SEALED, rows)
-        evidence = [row for row in rows if row["of_class"] == RetentionClass.EVIDENCE.value]
-        execute_many(connection, _EMPTY_CONSENTS, evidence)
-        for row in evidence:
-            connection.execute(_EMPTY_REASONS, {"of_subject": row["of_subject"]})
+        execute_many(connection, _EMPTY_CONSENT, emptied)
+        execute_many(connection, _EMPTY_REASONS, emptied)
         connection.execute(_COUNT)
 
     batch.finally_run(run)
@@ -202,7 +207,8 @@ def destroy(batch: Batch, stones: Sequence[Tombstone], actor: str) -> list[Shred
 @dataclass(frozen=True, slots=True)
 class BuryAgain(Command[int]):
     """Destroy what the tombstones name and the database still holds: it was put back from an older backup, or a
-    shredding was interrupted. Answers how many keys. Raises ConfigurationError where they cannot be read."""
+    shredding was interrupted. Under a hold it waits for the first opening after its release. Answers how many keys.
+    Raises ConfigurationError where they cannot be read."""
 
     safe: Safe
     actor: str
@@ -217,6 +223,8 @@ class BuryAgain(Command[int]):
                 stone = newest.get((subject, kind))
                 if stone is not None and version <= stone.version:
                     living.add(stone)
+        held = held_subjects(batch.connection, {stone.subject for stone in living})
+        living = {stone for stone in living if stone.subject not in held}
         if living:
             destroy(batch, sorted(living, key=lambda s: (s.subject, s.retention)), self.actor)
         return len(living)

@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import shutil
 import sqlite3
+import time
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +14,11 @@ import orjson
 import pytest
 
 from consent.consents import ChangeConsent, GrantConsent
+from consent.epochs import BeginEpoch
 from consent.evidence import Evidence
 from consent.holds import PlaceHold, ReleaseHold
 from consent.keeper import EPOCH
+from consent.log.bundle import verify_bundle
 from consent.log.commitment import commit
 from consent.log.note import Vkey
 from consent.log.tiles import export
@@ -22,8 +26,8 @@ from consent.log.verify import verify_export
 from consent.permits import CloseFailed, Permit
 from consent.profiles import IssueProfile, Outcome, SealedSource, profile_entry, reply_name
 from consent.requests import OpenRequest
-from consent.retention import Rule, Rules
-from consent.safe import Safe
+from consent.retention import Rule, Rules, ShredDue
+from consent.safe import Safe, Tombstone, WrappedKey
 from consent.shredding import PENDING, SHREDDED, Reason, Shred
 from consent.vault import RetentionClass, Sealed, Vault
 from schemas.base import utc_text
@@ -500,3 +504,148 @@ async def test_after_a_shredding_the_write_ahead_log_is_empty_unless_somebody_re
         path.rename(path.with_name("moved"))
         await evidence._fold()
         path.with_name("moved").rename(path)
+
+
+async def test_a_consent_that_comes_between_the_schedule_and_its_sweep_keeps_its_keys(tmp_path: Path) -> None:
+    clock, later = Clock(), {"valid_from": "2034-01-01T00:00:00+00:00", "valid_to": "2040-01-01T00:00:00+00:00"}
+    async with world(tmp_path / "e.db", clock) as evidence:
+        for n in range(2):
+            await evidence.submit(GrantConsent(grant(n), LENDER, f"c{n}"))
+        clock.forward(days=3000)
+        safe, rules = safe_of(tmp_path / "e.db"), Rules()
+        dues = [due for due in await evidence.keeper.schedule() if due.rule == rules.evidence]
+        sweep = ShredDue(tuple(dues), rules, "operator", safe)
+        await evidence.submit(GrantConsent(grant(0, **later), LENDER, "new"))
+        # The other one's comes in the very transaction of the sweep.
+        batch = evidence.submit(GrantConsent(grant(1, **later), LENDER, "other")), evidence.submit(sweep)
+        assert (await asyncio.gather(*batch))[1] == []
+        for consent_id in ("c0", "new", "c1", "other"):
+            assert await evidence.consent(consent_id) is not None
+        assert await evidence.audit() == []
+
+
+async def test_one_hold_or_one_that_is_gone_already_does_not_keep_the_rest_of_a_sweep(tmp_path: Path) -> None:
+    clock = Clock()
+    async with world(tmp_path / "e.db", clock) as evidence:
+        for n in range(3):
+            await evidence.submit(GrantConsent(grant(n), LENDER, f"c{n}"))
+        clock.forward(days=3000)
+        dues = [due for due in await evidence.keeper.schedule() if due.rule == Rules().payload]
+        sweep = ShredDue(tuple(dues), Rules(), "operator", safe_of(tmp_path / "e.db"))
+        await evidence.submit(PlaceHold("c0", "operator", "court"))
+        await shred(evidence, 1)
+        done = await evidence.submit(sweep)
+        assert [one.subject for one in done] == [evidence.pseudonym(uscc(2))]
+        assert await evidence.submit(sweep) == []
+
+
+async def test_a_consent_in_the_transaction_that_destroys_the_proof_of_those_before_is_kept_under_a_new_key(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path / "e.db") as evidence, world(tmp_path / "e.db") as other:
+        await told(evidence)
+        assert await other.consent("c0") is not None
+        await other.profile("p0")
+        safe = safe_of(tmp_path / "e.db")
+        sweep = Shred(((SUBJECTS[0], RetentionClass.EVIDENCE),), Reason.RETENTION_ENDED, BASIS, "operator", safe)
+        await asyncio.gather(evidence.submit(sweep), evidence.submit(GrantConsent(grant(), LENDER, "new")))
+        for process in (evidence, other):
+            assert await process.consent("c0") is None
+            assert await process.consent("new") is not None
+        assert await evidence.audit() == []
+
+
+async def test_a_record_whose_proof_was_destroyed_does_not_come_back_by_sending_it_again(tmp_path: Path) -> None:
+    async with world(tmp_path / "e.db") as evidence:
+        await evidence.submit(GrantConsent(grant(), LENDER))
+        safe = safe_of(tmp_path / "e.db")
+        target = ((SUBJECTS[0], RetentionClass.EVIDENCE),)
+        await evidence.submit(Shred(target, Reason.RETENTION_ENDED, BASIS, "operator", safe))
+        with pytest.raises(ConsentConflict) as caught:
+            await evidence.submit(GrantConsent(grant(), LENDER))
+        assert caught.value.details == {"what": "state", "state": SHREDDED}
+
+
+async def test_the_evidence_of_a_profile_still_verifies_when_its_consent_is_gone_and_a_later_one_has_a_new_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consent.evidence.LEASE_SECONDS", 0.0)
+    async with world(tmp_path / "e.db") as evidence:
+        await told(evidence)
+        await evidence.change_consent(ChangeConsent("c0", ConsentState.REVOKED, LENDER, "repaid"))
+        safe = safe_of(tmp_path / "e.db")
+        targets = tuple((SUBJECTS[0], retention) for retention in RetentionClass)
+        await evidence.submit(Shred(targets, Reason.RETENTION_ENDED, BASIS, "operator", safe))
+        await evidence.submit(GrantConsent(grant(), LENDER, "later"))
+        row = await evidence.profile_row("p0")
+        assert row is not None
+        report = verify_bundle(await evidence.bundle("p0", row, {"keys": []}))
+        assert report.problem is None
+        assert {name for _, name in report.destroyed} >= {"consent", "status", "profile"}
+
+
+async def test_what_a_failed_shredding_left_waits_while_a_hold_stands(tmp_path: Path) -> None:
+    path = tmp_path / "e.db"
+    async with world(path) as evidence:
+        await told(evidence)
+        safe_of(path).bury([Tombstone(SUBJECTS[0], "payload", 1, "withdrawn", BASIS)])
+        await evidence.submit(PlaceHold("c0", "operator", "court"))
+    async with world(path) as evidence:
+        assert (found := await evidence.profile("p0")) is not None
+        assert found.shredded is None
+        await evidence.submit(ReleaseHold("c0", "operator"))
+    async with world(path) as evidence:
+        assert (found := await evidence.profile("p0")) is not None
+        assert found.shredded == PENDING
+
+
+async def test_a_backup_from_the_middle_of_a_change_of_epochs_opens_for_those_that_remain(tmp_path: Path) -> None:
+    path, copy = tmp_path / "e.db", tmp_path / "copy.db"
+    async with world(path) as evidence:
+        await told(evidence)
+        await shred(evidence)
+        safe = safe_of(path)
+        await evidence.submit(BeginEpoch(safe, "operator"))
+        backup(path, copy)
+        await evidence.keeper.next_epoch()
+        with closing(sqlite3.connect(path)) as database:
+            first = database.execute("SELECT epoch, wrapped FROM subject_keys WHERE subject = '-'").fetchone()
+    with closing(sqlite3.connect(copy)) as database:
+        # The check's own key comes first, so it is the one that was wrapped anew already.
+        assert first[0] == 3
+        database.execute("UPDATE subject_keys SET epoch = ?, wrapped = ? WHERE subject = '-'", first)
+        database.execute("UPDATE keyring SET epoch = 3")
+        database.commit()
+    restore(copy, path)
+    (safe.folder / "anchor" / "checkpoint").unlink()
+    async with world(path) as evidence:
+        assert (kept := await evidence.profile("p1")) is not None
+        assert kept.shredded is None
+        assert (gone := await evidence.profile("p0")) is not None
+        assert gone.shredded is not None
+
+
+async def test_of_two_processes_that_begin_an_epoch_at_once_the_kept_keys_are_those_of_the_last(tmp_path: Path) -> None:
+    path, copy = tmp_path / "e.db", tmp_path / "copy.db"
+    slow, other = safe_of(path), asyncio.Event()
+    async with world(path, safe=slow) as one, world(path) as two:
+        await told(one)
+        backup(path, copy)
+        loop, keep = asyncio.get_running_loop(), slow.keep_keys
+
+        def late(pages: Iterable[Sequence[WrappedKey]]) -> None:
+            read = [[*page] for page in pages]
+            loop.call_soon_threadsafe(other.set)
+            time.sleep(0.5)
+            keep(read)
+
+        slow.keep_keys = late  # type: ignore[method-assign]
+        turning = asyncio.create_task(one.keeper.next_epoch())
+        await other.wait()
+        assert await two.keeper.next_epoch() == 3
+        assert await turning == 2
+    restore(copy, path)
+    (slow.folder / "anchor" / "checkpoint").unlink()
+    async with world(path) as evidence:
+        assert (kept := await evidence.profile("p1")) is not None
+        assert kept.shredded is None
