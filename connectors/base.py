@@ -1,10 +1,10 @@
 """What a connector is asked and what it answers. Bytes and platform dialects end here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from connectors.ports import Guard
 from schemas.base import Json
@@ -60,12 +60,38 @@ class Reply:
     """Unknown fields seen, by path: kept out, counted."""
 
 
+class Try(NamedTuple):
+    """Attempts at one step that ended alike, one after the other. ``at``: Unix seconds of the first; ``what``: ``ask``,
+    or of a ticket ``submit`` and ``poll``; ``outcome``: ``answered``, ``pending``, ``no_record``, or the error's code.
+    """
+
+    at: float
+    what: str
+    outcome: str
+    times: int = 1
+
+
+TRIES = 50
+
+
+def joined(tries: Iterable[Try]) -> list[Try]:
+    """Neighbours that ended alike are one; of more than ``TRIES``, the first and the last half."""
+    made: list[Try] = []
+    for one in tries:
+        if made and made[-1][1:3] == one[1:3]:
+            made[-1] = made[-1]._replace(times=made[-1].times + one.times)
+        else:
+            made.append(one)
+    return made if len(made) <= TRIES else made[: TRIES // 2] + made[-TRIES // 2 :]
+
+
 @dataclass(slots=True)
 class Progress:
-    """Filled while a fetch runs, so that a failure too can say how often it was tried."""
+    """Filled while a fetch runs, so that a failure too can say how often and how it was tried."""
 
     attempts: int = 0
     calls: int = 0
+    tries: list[Try] = field(default_factory=list)
 
 
 class Connector(Protocol):

@@ -134,6 +134,15 @@ class Indicator(Model):
     message: Both
 
 
+class Step(Model):
+    """Attempts that ended alike, one after the other. ``outcome``: answered, no_record, pending, or an error code."""
+
+    at: Time
+    what: Name  # ask; of a ticket: submit, poll
+    outcome: Name
+    times: Count
+
+
 class Source(Model):
     platform: Name
     dataset: Name
@@ -150,6 +159,8 @@ class Source(Model):
     that is not known."""
     latency_ms: Count
     attempts: Count
+    timeline: list[Step]
+    """What was tried, in order, also for the revisions before this one; at most 50 steps."""
     records: Count
     repairs: list[ShortText]
     commitment: Sha256Hex | None

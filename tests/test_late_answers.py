@@ -107,6 +107,12 @@ async def test_what_is_not_ready_is_pending_with_its_next_attempt_and_comes_as_a
             {"month": "2026-10", "persons": 30, "base": "312000.00"}
         ]
         assert second["completeness"]["complete"] is True
+        steps = [(step["what"], step["outcome"]) for step in source["timeline"]]
+        assert steps == [("submit", "answered"), ("poll", "pending"), ("poll", "answered")]
+        assert sum(step["times"] for step in source["timeline"]) == source["attempts"] == len(platform.polls) + 1
+        earlier, rest = first["sources"][0]["timeline"], source["timeline"]
+        assert [step["what"] for step in earlier] == ["submit", "poll"]
+        assert earlier[0] == rest[0]
         # One question, one use, whatever number of polls.
         assert (platform.submits, set(platform.polls)) == (1, {"t-1"})
         held = await services.evidence.consent(consent_id)

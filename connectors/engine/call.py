@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from connectors.base import Progress
+from connectors.base import Progress, Try
 from connectors.breaker import Breaker
 from connectors.engine.request import Template, Values
 from connectors.engine.rules import Judge, Tree, Verdict
@@ -28,7 +28,10 @@ from schemas.errors import (
     UpstreamSignature,
     UpstreamTimeout,
     UpstreamTruncated,
+    XinqiaoError,
 )
+
+_ENDED = {Verdict.SUCCESS: "answered", Verdict.NO_RECORD: "no_record", Verdict.PENDING: "pending"}
 
 
 class Transport(Protocol):
@@ -77,15 +80,16 @@ class Caller:
         self.signature_held = None if line.opener is None else True
         """Of every answer that ``ask`` gives."""
 
-    async def ask(self, template: Template, values: Values, judge: Judge) -> Answer:
-        """Raises UpstreamError, or ConsentError as soon as the guard stops a send or an arrival."""
+    async def ask(self, template: Template, values: Values, judge: Judge, what: str = "ask") -> Answer:
+        """``what`` is what the time-line calls it. Raises UpstreamError, or ConsentError as soon as the guard stops a
+        send or an arrival."""
 
         renewed = False
 
         async def once() -> Answer:
             nonlocal renewed
             try:
-                return await self._attempt(template, values, judge)
+                return await self._told(template, values, judge, what)
             except _Refused as refused:
                 again = self._signer.refused(refused.request) or refused.late
                 if renewed or not again:
@@ -94,12 +98,28 @@ class Caller:
             # is final.
             renewed = True
             try:
-                return await self._attempt(template, values, judge)
+                return await self._told(template, values, judge, what)
             except _Refused as refused:
                 raise refused.reason from None
 
         line = self._line
         return await attempts(once, policy=line.policy, budget=line.budget, deadline=self.deadline, sleep=line.sleep)
+
+    async def _told(self, template: Template, values: Values, judge: Judge, what: str) -> Answer:
+        """One attempt, and its line."""
+        at, outcome = self._line.clock.ours(), DeadlineExceeded.code  # what cuts an attempt off is the end of its time
+        try:
+            answer = await self._attempt(template, values, judge)
+            outcome = _ENDED[answer.verdict]
+            return answer
+        except _Refused as refused:
+            outcome = refused.reason.code
+            raise
+        except XinqiaoError as error:
+            outcome = error.code
+            raise
+        finally:
+            self._progress.tries.append(Try(at, what, outcome))
 
     async def _attempt(self, template: Template, values: Values, judge: Judge) -> Answer:
         line = self._line

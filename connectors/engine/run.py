@@ -137,7 +137,7 @@ class Run:
         if plan.ticket:
             held = await self._tickets.held(plan.ticket, month)
             if held is None:
-                answer = await self._caller.ask(plan.ticket.submit, values, plan.submit_judge)
+                answer = await self._caller.ask(plan.ticket.submit, values, plan.submit_judge, "submit")
                 if answer.verdict is Verdict.NO_RECORD:
                     part.digests.append(answer.digest)
                     self._check_nothing(answer.tree)
@@ -187,7 +187,7 @@ class Run:
         while True:
             await held.check_hours(self._clock())
             try:
-                answer = await self._caller.ask(plan.request, values, plan.judge)
+                answer = await self._caller.ask(plan.request, values, plan.judge, "poll")
             except (*_MISSED, CircuitOpen, QuotaExhausted) as err:
                 # The ticket is as good as before: what failed is this one try to ask for it.
                 if err.retryable or isinstance(err, DeadlineExceeded | CircuitOpen | QuotaExhausted):

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli.shared import AsJson, plain, print_json, read_file, run, say, write
+from gateway.cli.shared import AsJson, plain, print_json, print_table, read_file, run, say, write
 from gateway.profile.evidence import export_evidence
 from gateway.profile.request import ProfileRequest, SubjectAsk, read_profile, request_profile
 from gateway.profile.sign import verify_profile
@@ -111,6 +111,7 @@ def request(
 def show(
     profile_id: str,
     jws: Annotated[bool, typer.Option("--jws", help="The signed form.")] = False,
+    timeline: Annotated[bool, typer.Option("--timeline", help="时间线 What was tried at each source.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """查看 Read an issued profile again; the reading is an entry of the log."""
@@ -122,10 +123,24 @@ def show(
     signed, plain = run(work)
     if jws:
         write(signed.decode())
+    elif timeline:
+        steps = _steps(orjson.loads(plain))
+        columns = ["来源 source", "时间 at", "动作 what", "结果 outcome", "次数 times", "下次 next"]
+        print_json(steps) if as_json else print_table(profile_id, columns, [[*map(str, s.values())] for s in steps])
     elif as_json:
         print_json(orjson.loads(plain))
     else:
         print_profile(orjson.loads(plain))
+
+
+def _steps(profile: dict[str, Any]) -> list[dict[str, Any]]:
+    """The time-lines of all sources as one list; what comes next stands at each source's last step."""
+    return [
+        {"source": f"{source['platform']}/{source['dataset']}", **step}
+        | {"next": (source["next_attempt_at"] or "") if number == len(source["timeline"]) else ""}
+        for source in profile["sources"]
+        for number, step in enumerate(source["timeline"], 1)
+    ]
 
 
 @app.command()

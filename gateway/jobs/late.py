@@ -13,6 +13,7 @@ from datetime import timedelta
 
 import structlog
 
+from connectors.base import joined
 from gateway.jobs.pending import Abandon, ClaimLate, ForgetLate, Late, Postpone, ReleaseLate, due
 from gateway.profile.carried import Carried, packed, unpacked
 from gateway.profile.collect import Gathered, collect
@@ -123,7 +124,8 @@ def _is_last(carried: Carried, until: str) -> bool:
 
 def _merged(one: Gathered, fresh: Gathered | None, services: Services) -> Gathered:
     if fresh is not None:
-        return replace(fresh, attempts=one.attempts + fresh.attempts)
+        tries = tuple(joined([*one.tries, *fresh.tries]))
+        return replace(fresh, attempts=one.attempts + fresh.attempts, tries=tries)
     if isinstance(one.error, UpstreamPending) and one.item.connector not in services.connectors:
         return replace(one, error=ConnectorFault())
     return one

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.base import Row, Subject
@@ -223,6 +223,10 @@ def _source(one: SourceState, commit: Callable[[Gathered], str]) -> dict[str, An
         "next_attempt_at": None if gathered.error is None else gathered.error.details.get("next_attempt_at"),
         "latency_ms": gathered.latency_ms,
         "attempts": gathered.attempts,
+        "timeline": [
+            {"at": utc_text(datetime.fromtimestamp(t.at, UTC)), "what": t.what, "outcome": t.outcome, "times": t.times}
+            for t in gathered.tries
+        ],
         "records": len(_rows(one)),
         "repairs": [] if reply is None else list(reply.repairs),
         "commitment": None if reply is None else commit(gathered),

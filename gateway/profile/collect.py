@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from connectors.base import Connector, Progress, Query, Reply, Subject
+from connectors.base import Connector, Progress, Query, Reply, Subject, Try, joined
 from connectors.engine.connector import DeclarativeConnector
 from connectors.ports import Guard
 from gateway.profile.plan import Item, Plan
@@ -31,6 +31,7 @@ class Gathered:
     error: UpstreamError | None
     latency_ms: int
     attempts: int
+    tries: tuple[Try, ...] = ()
 
 
 class _Watched:
@@ -121,7 +122,8 @@ async def collect(
         connector = connectors[item.connector]
         latency = int((loop.time() - started) * 1000)
         attempts = progress.attempts if reply is None else reply.attempts
-        return Gathered(item, connector.version, connector.assurance, reply, error, latency, attempts)
+        tries = tuple(joined(progress.tries))
+        return Gathered(item, connector.version, connector.assurance, reply, error, latency, attempts, tries)
 
     tasks = [asyncio.create_task(ask(number)) for number in range(len(chains))]
     if not tasks:
