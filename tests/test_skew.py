@@ -1,9 +1,11 @@
 """A platform's clock: learned from dates that TLS vouches for, followed so far and no further; ours may jump."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -22,7 +24,9 @@ def date(unix: float) -> str:
     return format_datetime(datetime.fromtimestamp(int(unix), UTC), usegmt=True)
 
 
-def heard(*differences: float, url: str = URL, elapsed: float = 0.2, **headers: str) -> PlatformClock:
+def heard(
+    *differences: float, url: str = URL, elapsed: float = 0.2, headers: Mapping[str, str] = MappingProxyType({})
+) -> PlatformClock:
     clock = PlatformClock(lambda: NOW)
     for difference in differences:
         clock.hear(url, {"date": date(NOW + difference), **headers}, elapsed)
@@ -65,7 +69,7 @@ def test_a_clock_too_far_away_is_known_and_not_followed(ahead: float) -> None:
     ],
 )
 def test_a_date_that_nobody_vouches_for_moves_nothing(url: str, headers: dict[str, str]) -> None:
-    clock = heard(60, url=url, **headers)
+    clock = heard(60, url=url, headers=headers)
     assert (clock.offset, clock.beyond) == (0, None)
 
 
