@@ -520,8 +520,12 @@ def test_a_developer_fetches_from_the_real_wire_and_production_refuses(
     (one,) = fetched.json
     assert (one["dataset"], one["outcome"], one["attempts"]) == (SMALL, "found", 1)
     assert {r["month"] for r in one["records"]}
+    assert [event["what"] for event in one["timeline"]] == ["sent", "answered", "found"]
     plain = xq(*asked)
     assert (plain.status, SMALL in plain.err, "persons" in plain.out) == (0, True, True)
+    assert re.search(r"\d+ ms  answered", plain.err)
+    by_folder = xq("connectors", "fetch", BUILT_IN / "sh-hrss", *asked[3:], "--json")
+    assert (by_folder.status, by_folder.json[0]["outcome"]) == (0, "found")
     assert xq("connectors", "fetch", "no-such", "--uscc", place.firm["uscc"]).status == 2
     assert xq(*asked[:5], "--dataset", "tax_returns").status == 2
     bare = [word for word in asked if word not in ("--dataset", SMALL)]

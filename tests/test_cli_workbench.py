@@ -91,3 +91,28 @@ def test_a_platform_is_switched_off_and_on_by_a_file_that_the_gateway_looks_at(x
     assert call("off", "../keys", "--reason", "x")[0] == 2
     assert call("on", "xx-bureau")[0] == call("on", "xx-bureau")[0] == 0
     assert list((tmp_path / "data" / "off").iterdir()) == []
+
+
+def test_a_fetch_without_a_consent_leaves_this_machine_for_no_address(xinqiao: Run, tmp_path: Path) -> None:
+    xinqiao("connectors", "new", "xx-bureau", *GIVEN)
+    asked = [
+        "connectors",
+        "fetch",
+        "xx-bureau",
+        "--uscc",
+        "91990000MA0000015Q",
+        "--json",
+        "--data",
+        str(tmp_path / "d"),
+    ]
+    given = 'credentials = { app_id = "invented", app_key = "invented" }\n'
+    for address in ("https://bureau.invalid", "http://192.0.2.1", "http://localhost.invalid", "http://0.0.0.0:9"):
+        (tmp_path / "my.toml").write_text(f'[platforms.xx-bureau]\n{given}base_url = "{address}"\n')
+        status, _, told = xinqiao(*asked, "--config", "my.toml")
+        assert (status, "at=base_url" in told) == (2, True), address
+    (tmp_path / "my.toml").write_text(f'[platforms.xx-bureau]\n{given}base_url = "http://127.0.0.1:9"\n')
+    status, out, _ = xinqiao(*asked, "--config", "my.toml")
+    (one,) = json.loads(out)
+    # Nothing listens there, and its address is not one of those that the settings allow.
+    assert (status, one["outcome"]) == (1, "upstream_address_refused")
+    assert [event["what"] for event in one["timeline"]][-1] == "upstream_address_refused"

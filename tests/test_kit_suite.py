@@ -188,9 +188,7 @@ def test_a_connector_that_logs_what_it_asks_is_found(tmp_path: Path, monkeypatch
     assert list(found) == ["no secret and no personal data in logs and errors"]
 
 
-def test_a_connector_that_does_not_end_when_it_is_cancelled_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connector_that_leaves_a_task_behind_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[asyncio.Task[Any]] = []
 
     async def leaves(usual: Any, _: Query) -> Reply:
@@ -201,10 +199,20 @@ def test_a_connector_that_does_not_end_when_it_is_cancelled_is_found(
     with_code(monkeypatch, leaves)  # type: ignore[arg-type]
     assert failed(suite(made(tmp_path)))["honours: cancelled"] == "1 tasks are left"
 
-    async def holds_on(usual: Any, _: Query) -> Reply:
-        held: Reply = await asyncio.shield(asyncio.ensure_future(usual()))
+
+def test_a_connector_that_never_calls_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def waits(usual: Any, _: Query) -> Reply:
+        if hardships._PATIENCE < 1:
+            await asyncio.Event().wait()
+        held: Reply = await usual()
         return held
 
-    monkeypatch.setattr(hardships, "_PATIENCE", 1.0)
-    with_code(monkeypatch, holds_on)  # type: ignore[arg-type]
-    assert failed(suite(made(tmp_path / "b")))["honours: cancelled"] == "the connection stayed open"
+    with_code(monkeypatch, waits)  # type: ignore[arg-type]
+    usual = hardships._cancelled
+
+    async def impatient(case: hardships.Case) -> str:
+        monkeypatch.setattr(hardships, "_PATIENCE", 0.2)
+        return await usual(case)
+
+    monkeypatch.setattr(hardships, "_cancelled", impatient)
+    assert failed(suite(made(tmp_path)))["honours: cancelled"] == "the call never came"

@@ -124,6 +124,11 @@ class DeclarativeConnector:
         return changes(windows, now) if any(window.covers(now) for window in windows) else None
 
     @property
+    def base_url(self) -> str:
+        """Where it asks."""
+        return self._line.base_url
+
+    @property
     def outlet(self) -> bool:
         """Whether it passes on what other platforms hold."""
         return self._loaded.manifest.outlet

@@ -1,25 +1,19 @@
 """``xinqiao connectors``: list, show, off, on, new, test, fetch, sign."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 
-from connectors.base import Connector, Progress, Query, Subject
 from connectors.kit.suite import suite
-from connectors.ports import OpenGuard
 from connectors.registry import BUILT_IN
-from gateway.cli.shared import AsJson, print_json, print_table, run, say, write
+from gateway.cli.fetch import fetch, loaded
+from gateway.cli.shared import AsJson, print_json, print_table, run, say
 from gateway.cli.sign import sign
 from gateway.cli.workbench import new
 from gateway.jobs.standing import standing
-from gateway.profile.request import months_back
 from gateway.services import Services, switches_folder
-from schemas.errors import InvalidRequest, UpstreamError
-from schemas.identifiers import parse_uscc
-from schemas.records import CATALOGUE
+from schemas.errors import InvalidRequest
 
 app = typer.Typer(help="连接器 Connectors to platforms.", no_args_is_help=True)
 
@@ -31,14 +25,6 @@ def _folder(name: str) -> Path:
             return folder
     built_in = sorted(folder.parent.name for folder in BUILT_IN.glob("*/manifest.toml"))
     raise InvalidRequest(at="connector", mend="a folder, or one of " + ", ".join(built_in))
-
-
-def _loaded(services: Services, connector: str) -> Connector:
-    held = services.connectors.get(connector)
-    if held is None:
-        loaded = ", ".join(sorted(services.connectors)) or "none"
-        raise InvalidRequest(at="connector", mend=f"give it what it needs in the settings; loaded are: {loaded}")
-    return held
 
 
 @app.command("list")
@@ -111,7 +97,7 @@ def show(connector: str, as_json: AsJson = False) -> None:
     """查看 One connector: each data set with the canonical fields it can give."""
 
     async def work(services: Services) -> dict[str, list[str]]:
-        return {name: sorted(fields) for name, fields in _loaded(services, connector).datasets.items()}
+        return {name: sorted(fields) for name, fields in loaded(services, connector).datasets.items()}
 
     found = run(work)
     if as_json:
@@ -124,7 +110,7 @@ def _switch(connector: str) -> Path:
     """The file that is the switch; the id is one that the settings load."""
 
     async def work(services: Services) -> Path:
-        held = _loaded(services, connector)
+        held = loaded(services, connector)
         return switches_folder(services.settings) / held.id
 
     return run(work)
@@ -161,51 +147,6 @@ def run_suite(
         raise typer.Exit(1)
 
 
-@app.command()
-def fetch(
-    connector: str,
-    uscc: Annotated[str, typer.Option(help="统一社会信用代码")],
-    name: Annotated[str, typer.Option(help="企业名称, where the platform asks for it.")] = "-",
-    dataset: Annotated[list[str] | None, typer.Option(help="Only these data sets.")] = None,
-    months: Annotated[int, typer.Option(min=1, max=120, help="Look-back.")] = 12,
-    as_json: AsJson = False,
-) -> None:
-    """试取 One real call per data set. A developer's tool: no consent is asked for, so it refuses in production."""
-
-    async def work(services: Services) -> list[dict[str, Any]]:
-        if services.settings.production:
-            raise InvalidRequest(at="production", mend="no call without a consent; use a test system")
-        held = _loaded(services, connector)
-        subject = Subject(parse_uscc(uscc).value, name)
-        first, last = months_back(services.now(), months)
-        found = []
-        for wanted in dataset or held.datasets:
-            if wanted not in held.datasets:
-                raise InvalidRequest(at="dataset", mend=", ".join(held.datasets))
-            progress = Progress()
-            query = Query(subject, wanted, frozenset(CATALOGUE[wanted].fields) & held.datasets[wanted], first, last)
-            deadline = asyncio.get_running_loop().time() + services.settings.limits.deadline_seconds
-            line: dict[str, Any] = {"dataset": wanted}
-            try:
-                reply = await held.fetch(query, OpenGuard(), deadline, progress)
-            except UpstreamError as error:
-                line |= {"outcome": error.code, "details": error.details, "records": []}
-            else:
-                line |= {"outcome": reply.found.value, "records": list(reply.records), "repairs": list(reply.repairs)}
-            found.append(line | {"attempts": progress.attempts, "calls": progress.calls})
-        return found
-
-    found = run(work)
-    if as_json:
-        print_json(found)
-    else:
-        for one in found:
-            say(f"{one['dataset']}: {one['outcome']} ({one['attempts']} attempts, {one['calls']} calls)")
-            for row in one["records"]:
-                write(orjson.dumps(row).decode())
-    if not all(one["outcome"] in ("found", "confirmed_absent") for one in found):
-        raise typer.Exit(1)
-
-
+app.command()(fetch)
 app.command()(new)
 app.command()(sign)
