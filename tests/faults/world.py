@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -268,22 +268,23 @@ class Place:
                 vkey = Vkey.parse(services.evidence.vkey)
                 wrong = [f"{flaw.table} {flaw.id}: {flaw.what}" for flaw in await services.evidence.audit()]
                 entries = [one.entry for one in await services.evidence.entries(0, services.evidence.size)]
+                keys = (await services.evidence.log_keys()).keys
             report = await asyncio.to_thread(verify_export, Path(temporary), [vkey])
         if not report.ok:
             wrong.append(report.text())
         ids = Counter(orjson.loads(entry)["id"] for entry in entries)
         wrong += [f"{id} is in the log {count} times" for id, count in ids.items() if count != 1]
         wrong += [f"{id} was acknowledged and is not in the log" for id in told.entries() if id not in ids]
-        return wrong + foreign_heads(entries, told.heads, vkey)
+        return wrong + foreign_heads(entries, told.heads, [vkey, *keys])
 
     async def close(self) -> None:
         for gateway in self._gateways:
             await gateway.end()
 
 
-def foreign_heads(entries: list[bytes], notes: list[str], vkey: Vkey) -> list[str]:
+def foreign_heads(entries: list[bytes], notes: list[str], vkeys: Sequence[Vkey]) -> list[str]:
     """The signed heads among ``notes`` that are not of a prefix of these entries."""
-    heads = sorted((open_checkpoint(note, [vkey])[0] for note in set(notes)), key=lambda head: head.size)
+    heads = sorted((open_checkpoint(note, vkeys)[0] for note in set(notes)), key=lambda head: head.size)
     wrong, tree, at = [], CompactRange(), 0
     for head in heads:
         if head.size > at:
