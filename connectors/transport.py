@@ -20,6 +20,7 @@ from aiohttp.streams import StreamReader
 from yarl import URL
 
 from connectors.addresses import is_public
+from connectors.http_head import DEFAULTS, plain, request_head
 from connectors.inflate import inflater
 from connectors.tls import Peers, Tls, checked, default_ssl_context
 from connectors.wire import Leave, WireReply, WireRequest
@@ -40,17 +41,6 @@ MAX_BODY = 2 * 1024 * 1024
 """Bytes of a reply body, both as it came and after content decoding."""
 
 _ORIGIN = re.compile(r"(https?)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
-# What a request line and a header may hold: anything else could end the line and begin another (RFC 9112 section 2.2).
-_LINE = re.compile(r"[A-Z]+ /[!\"$-~]*")
-_NAMES = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:)*")
-_UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_DEFAULTS = (
-    ("accept", "Accept: */*"),
-    ("accept-encoding", "Accept-Encoding: gzip, deflate"),
-    ("user-agent", "User-Agent: xinqiao"),
-)
-# Framing is this module's own: a second opinion on where the body ends smuggles a request.
-_FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "upgrade", "expect", "te", "trailer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +148,7 @@ class AioTransport:
         end = url.find("/", 8)
         name = url if end < 0 else url[:end]
         origin = self._origins.get(name) or self._origin(name)
-        head = _head(request, "/" if end < 0 else url[end:], origin.defaults)
+        head = request_head(request, "/" if end < 0 else url[end:], origin.defaults)
         try:
             connection = await origin.connector.connect(origin.place, [], self._timeouts)
         except TimeoutError:
@@ -191,7 +181,7 @@ class AioTransport:
         message, content = await protocol.read()
         while 100 <= message.code < 200 and message.code != 101:
             message, content = await protocol.read()
-        headers = _plain(message.headers)
+        headers = plain(message.headers)
         if 300 <= message.code < 400 and "location" in headers:
             raise UpstreamRedirect(status=message.code)
         if message.code < 200:
@@ -207,7 +197,7 @@ class AioTransport:
         connector = self._private if f"{host.lower()}:{port or own}" in self._allowed else self._public
         place = aiohttp.ClientRequest("GET", URL(name), loop=asyncio.get_running_loop())
         authority = host if port in (None, own) else f"{host}:{port}"
-        origin = _Origin(connector, place, (("host", f"Host: {authority}"), *_DEFAULTS))
+        origin = _Origin(connector, place, (("host", f"Host: {authority}"), *DEFAULTS))
         self._origins[name] = origin
         return origin
 
@@ -249,33 +239,6 @@ def _public_socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> socke
     if not is_public(str(address[0])):
         raise _NotPublic
     return socket.socket(family, kind, proto)
-
-
-def _head(request: WireRequest, target: str, defaults: tuple[tuple[str, str], ...]) -> bytes:
-    """The request line and headers (RFC 9112 sections 3 and 5). Raises ConnectorFault for what cannot be one."""
-    first, own = f"{request.method} {target}", request.headers
-    given = {name.lower() for name in own}
-    if (
-        not _LINE.fullmatch(first)
-        or not _NAMES.fullmatch("".join([f"{name}:" for name in own]))
-        or _UNSAFE.search("".join(own.values()))
-        or not _FRAMING.isdisjoint(given)
-    ):
-        raise ConnectorFault(what="request")
-    lines = [f"{name}: {value}" for name, value in own.items()]
-    lines += [line for name, line in defaults if name not in given]
-    if request.body or request.method not in ("GET", "HEAD"):
-        lines.append(f"Content-Length: {len(request.body)}")
-    return "\r\n".join([f"{first} HTTP/1.1", *lines, "", ""]).encode()
-
-
-def _plain(headers: Mapping[str, str]) -> dict[str, str]:
-    """Lower-case names; a repeated field becomes one, joined by a comma (RFC 9110 section 5.2)."""
-    plain: dict[str, str] = {}
-    for name, value in headers.items():
-        key = name.lower()
-        plain[key] = f"{plain[key]}, {value}" if key in plain else value
-    return plain
 
 
 def _translated(err: BaseException) -> UpstreamError:
