@@ -13,9 +13,12 @@ import pytest
 import pytest_asyncio
 
 from consent.log.note import Vkey
+from consent.profiles import access_refused
 from consent.search import Conditions
 from gateway.audit.export import check
 from gateway.audit.masks import masked
+from gateway.services import open_services
+from gateway.telemetry import Metrics
 from schemas.canonical import canonical
 from tests.gateway_world import World, gateway_world
 
@@ -265,3 +268,11 @@ async def test_the_report_over_http_is_for_auditors_and_operators_and_is_itself_
     for last in ("0", "100001", "x"):
         reply = await world.send("GET", f"/v1/log/anomalies?last={last}", lender=world.auditor)
         assert (reply.status, reply.json["details"]["at"]) == (400, "last")
+
+
+async def test_what_another_process_appended_a_moment_ago_is_found(world: World) -> None:
+    services = world.demo.services
+    async with open_services(services.settings, now=world.watch, metrics=Metrics()) as other:
+        index = await other.evidence.submit(access_refused("demo-bank", "not_found", "GET /v1/profiles/{id}", None))
+        assert index >= services.evidence.size
+        assert [one["index"] for one in (await look(world, f"?first={index}"))["entries"]] == [index]

@@ -45,12 +45,25 @@ async def test_the_allowance_is_used_up_and_comes_back_with_time(evidence: Evide
     for _ in range(3):
         await refusals.admit("bank-a")
         assert refusals.spend("bank-a")
-    assert not refusals.spend("bank-a")
     with pytest.raises(TooManyRequests) as caught:
         await refusals.admit("bank-a")
     assert caught.value.details["retry_after"] == 2
     await refusals.admit("bank-b")
     clock.now = 2.0
+    await refusals.admit("bank-a")
+
+
+async def test_requests_side_by_side_gain_no_more_refusals_than_one_after_the_other(evidence: Evidence) -> None:
+    clock = Clock()
+    refusals = Refusals(evidence, burst=3, per_minute=60, clock=clock)
+    for _ in range(100):
+        await refusals.admit("bank-a")
+    assert [refusals.spend("bank-a") for _ in range(100)] == [True] * 3 + [False] * 97
+    clock.now = 97.5
+    with pytest.raises(TooManyRequests) as caught:
+        await refusals.admit("bank-a")
+    assert caught.value.details["retry_after"] == 1
+    clock.now = 98.0
     await refusals.admit("bank-a")
 
 

@@ -11,6 +11,9 @@ import pytest_asyncio
 from consent.log.merkle import leaf_hash, verify_consistency, verify_inclusion
 from consent.log.note import Checkpoint, Vkey, open_checkpoint
 from consent.log.tiles import export
+from consent.profiles import access_refused
+from gateway.services import open_services
+from gateway.telemetry import Metrics
 from tests.gateway_world import World, gateway_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -122,3 +125,14 @@ async def test_the_hash_tiles_are_those_of_an_export_and_entries_are_not_given(w
 async def test_a_tile_that_is_not_there_is_not_found(world: World, path: str) -> None:
     reply = await world.send("GET", f"/log/tile/{path}")
     assert (reply.status, reply.json["code"]) == (404, "not_found")
+
+
+async def test_what_another_process_appended_is_proven_at_once(world: World) -> None:
+    services = world.demo.services
+    async with open_services(services.settings, now=world.watch, metrics=Metrics()) as other:
+        index = await other.evidence.submit(access_refused("demo-bank", "not_found", "GET /v1/profiles/{id}", None))
+        assert index >= services.evidence.size
+        consistent = f"/v1/log/proofs/consistency?from={services.evidence.size}&to={index + 1}"
+        assert (await world.send("GET", consistent, lender=world.lender)).status == 200
+        proof = await world.send("GET", f"/v1/log/proofs/inclusion?index={index}", lender=world.lender)
+        assert (proof.status, proof.json["size"]) == (200, index + 1)

@@ -13,6 +13,7 @@ import orjson
 from aiohttp import web
 from pydantic import Field, ValidationError
 
+from consent.ledger import read_head
 from consent.profiles import access_refused
 from consent.search import Conditions
 from gateway.api.routing import LENDER, Route, answer, parse_body, query_int
@@ -99,11 +100,12 @@ class AnomalyReport(Model):
     findings: list[Anomaly]
 
 
-def searching(services: Services, asked: LogSearch) -> Search:
-    """Raises InvalidRequest for a cursor that does not belong to these conditions, and for an officer of nobody."""
+def searching(services: Services, asked: LogSearch, size: int | None = None) -> Search:
+    """``size`` is the log's; None: as this process last found it. Raises InvalidRequest for a cursor that does not
+    belong to these conditions, and for an officer of nobody."""
     if asked.officer is not None and asked.actor is None:
         raise InvalidRequest(at="actor", mend="the lender whose officer it is")
-    size = services.evidence.size
+    size = services.evidence.size if size is None else size
     start, stop = asked.first or 0, size if asked.last is None else min(size, asked.last + 1)
     if asked.cursor is not None:
         match = _CURSOR.fullmatch(asked.cursor)
@@ -134,7 +136,8 @@ def _moment(text: str | None) -> str | None:
 
 async def _found(request: web.Request, asked: LogSearch) -> web.Response:
     services, auditor = request.app[SERVICES], request[LENDER]
-    search = searching(services, asked)
+    # Other processes append too: what they did a moment ago is found.
+    search = searching(services, asked, (await services.evidence.read(read_head)).size)
     if asked.format is None:
         return answer(_page(search, await look(services, auditor, search, asked.limit)))
     body = await take(services, auditor, search, asked.format, mask=True)

@@ -4,6 +4,7 @@ import base64
 
 from aiohttp import web
 
+from consent.ledger import read_head
 from gateway.api.routing import Route, answer, query_int
 from gateway.services import SERVICES
 from gateway.settings import Role
@@ -34,8 +35,9 @@ async def vkey(request: web.Request) -> web.Response:
 
 async def inclusion(request: web.Request) -> web.Response:
     query, evidence = request.query, request.app[SERVICES].evidence
-    index, size = query_int(query, "index"), query_int(query, "size", evidence.size)
-    if not index < size <= evidence.size:
+    newest = (await evidence.read(read_head)).size
+    index, size = query_int(query, "index"), query_int(query, "size", newest)
+    if not index < size <= newest:
         raise InvalidRequest(at="index, size", mend="index < size <= the log's size")
     proof = await evidence.inclusion(index, size)
     return answer(InclusionProof(index=index, size=size, proof=[base64.b64encode(h).decode() for h in proof]))
@@ -43,8 +45,9 @@ async def inclusion(request: web.Request) -> web.Response:
 
 async def consistency(request: web.Request) -> web.Response:
     query, evidence = request.query, request.app[SERVICES].evidence
-    start, size = query_int(query, "from"), query_int(query, "to", evidence.size)
-    if not 0 < start <= size <= evidence.size:
+    newest = (await evidence.read(read_head)).size
+    start, size = query_int(query, "from"), query_int(query, "to", newest)
+    if not 0 < start <= size <= newest:
         raise InvalidRequest(at="from, to", mend="0 < from <= to <= the log's size")
     proof = await evidence.consistency(start, size)
     return answer(ConsistencyProof(start=start, size=size, proof=[base64.b64encode(h).decode() for h in proof]))

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from consent.ledger import read_head
 from consent.profiles import RecordEvent
 from consent.reads import LogEntry
 from consent.search import Conditions
@@ -107,7 +108,7 @@ async def take(services: Services, actor: str, search: Search, form: Form, *, ma
 async def report(services: Services, actor: str, last: int) -> list[Finding]:
     """Anomalies in the newest ``last`` entries. The reading is logged like a search without conditions."""
     evidence = services.evidence
-    size = evidence.size
+    size = (await evidence.read(read_head)).size
     start = max(0, size - last)
     read = [(one.index, orjson.loads(one.entry)) for one in await evidence.entries(start, size)]
     used = {entry["consent"] for _, entry in read if entry["event"] == "permit.granted"}

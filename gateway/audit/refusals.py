@@ -48,9 +48,11 @@ class Refusals:
         return account
 
     def spend(self, client: str) -> bool:
-        """Count one refusal; False where the allowance was used up before."""
+        """Count one refusal; False where the allowance was used up before. What was let in side by side and is refused
+        beyond it is owed: the client waits longer, so that a thousand requests at once gain no more than one by one."""
         account = self._account(client)
-        account.level -= (left := account.level >= 1)
+        left = account.level >= 1
+        account.level -= 1
         return left
 
     async def admit(self, client: str) -> None:
@@ -67,7 +69,8 @@ class Refusals:
 
     async def invalid_client(self, operation: str) -> None:
         """Somebody failed to show who it is. Written down like any refusal, but nobody else is made to wait for it."""
-        if self.spend(UNKNOWN):
+        if self._account(UNKNOWN).level >= 1:
+            self.spend(UNKNOWN)
             await self._evidence.submit(access_refused(UNKNOWN, "invalid_client", operation, None))
             return
         account = self._account(UNKNOWN)
