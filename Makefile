@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := .venv/bin
 UV_ENV := UV_SYSTEM_CERTS=1 UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_PREFERENCE=only-system
 
-.PHONY: demo test check serve bench detect flips chaos lint types clean
+.PHONY: demo test check serve bench peers detect flips chaos lint types clean
 
 demo: .venv/.ready
 	$(RUN)/xinqiao demo
@@ -29,6 +29,11 @@ serve: .venv/.ready
 
 bench: .venv/.ready
 	$(RUN)/python -m benchmarks
+
+peers: .venv/.ready
+	for p in dlt airbyte-cdk singer-sdk; do test -x .tools/peers/$$p/bin/python || \
+	  { $(UV_ENV) $(UV) venv --quiet --python $(PYTHON) .tools/peers/$$p && $(UV_ENV) $(UV) pip install --quiet --python .tools/peers/$$p/bin/python $$p; } || exit 1; done
+	$(RUN)/python -m benchmarks.peers
 
 detect: .venv/.ready
 	$(RUN)/python -m benchmarks.detection
