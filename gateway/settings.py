@@ -5,6 +5,7 @@ as a variable: ``XINQIAO_PLATFORMS='{"sh-tax": {"credentials": {"app_id": "…"}
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -256,8 +257,11 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
     except ValidationError as err:
         at, mend = first_flaw(err)
         raise ConfigurationError(at=at, mend=mend) from None
-    except SettingsError:
-        raise ConfigurationError(at="environment", mend="a XINQIAO_ variable should hold JSON and does not") from None
+    except SettingsError as err:
+        # The library says which setting in its text only; the value is not in it, and nothing else of it is shown.
+        field = re.search(r'field "([a-z_]+)"', str(err))
+        at = f"environment XINQIAO_{field[1].upper()}" if field else "environment"
+        raise ConfigurationError(at=at, mend="the variable should hold JSON and does not") from None
     except (ValueError, OSError):
         raise ConfigurationError(at="config", mend="not a readable TOML file") from None
     if settings.production and settings.key_folder.resolve().is_relative_to(settings.data.resolve()):

@@ -153,7 +153,9 @@ def test_a_file_that_is_not_there_is_an_error_however_it_was_named(
 
 def test_a_mistake_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XINQIAO_PLATFORMS", "{" + SECRET)
-    assert mistake()["at"] == "environment"
+    assert mistake()["at"] == "environment XINQIAO_PLATFORMS"
+    monkeypatch.setenv("XINQIAO_PLATFORMS", "")
+    assert mistake()["at"] == "environment XINQIAO_PLATFORMS"
     monkeypatch.setenv("XINQIAO_PLATFORMS", '{"sh-tax": {"colour": 1}}')
     assert mistake()["at"] == "platforms.sh-tax.colour"
 
