@@ -202,6 +202,13 @@ def test_a_reply_may_be_the_sealed_text_alone() -> None:
     assert why("placeholder-sm2", DER, HOLDER, replace(reply, headers={})) == "None"
 
 
+async def test_a_reply_is_opened_by_what_its_manifest_says() -> None:
+    secrets = {"user": "N12345", "sm4_key": SM4, "platform_key": POINT}
+    opener = SCHEMES["placeholder-sm2"].opener(DER, secrets)
+    opened = await opener.open(WireReply(200, {}, SEALED.encode()), posted({}), "", NOW)
+    assert orjson.loads(opened.body)["request"] == {"uscc": "91990000MA0000015Q"}
+
+
 def test_another_user_beside_the_message_is_refused() -> None:
     assert why("placeholder-sm2", DER, HOLDER, posted({"UID": "N12346", "DATA": SEALED})) == "unknown_key"
 
