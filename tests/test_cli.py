@@ -269,6 +269,9 @@ def test_a_profile_is_requested_shown_and_verified_with_keys_from_elsewhere(
     profile = profile_of(xq, place, consent_id)
     assert profile["sections"][SMALL]["state"] == "present"
     again = xq("profile", "show", profile["id"], "--json").json
+    steps = xq("profile", "show", profile["id"], "--timeline", "--json").json
+    assert {step["outcome"] for step in steps} <= {"answered", "no_record"}
+    assert "answered" in xq("profile", "show", profile["id"], "--timeline").out
     assert {**again, "log": None} == {**profile, "log": None}
     token = tmp_path / "profile.jws"
     token.write_text(xq("profile", "show", profile["id"], "--jws").out.strip())
