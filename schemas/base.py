@@ -61,6 +61,8 @@ Time = Annotated[
 """Years as in ``Year``: what is counted from a time, such as a retention, stays inside what a date can hold."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""What is looked up as it was given. PostgreSQL holds no NUL: with one a question is a failure and not a «no»."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$", max_length=64)]
 """A name of ours: a data set, a field, a platform, a lender, a purpose."""
 StaffReference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from consent.ledger import read_head
 from consent.log.merkle import leaf_hash, verify_consistency, verify_inclusion
 from consent.log.note import Checkpoint, Vkey, open_checkpoint
 from consent.log.tiles import export
@@ -136,3 +137,19 @@ async def test_what_another_process_appended_is_proven_at_once(world: World) -> 
         assert (await world.send("GET", consistent, lender=world.lender)).status == 200
         proof = await world.send("GET", f"/v1/log/proofs/inclusion?index={index}", lender=world.lender)
         assert (proof.status, proof.json["size"]) == (200, index + 1)
+
+
+@pytest.mark.parametrize("path", ["/v1/consents/%00", "/v1/profiles/a%00", "/v1/webhooks/%00/deliveries"])
+async def test_a_name_that_no_database_holds_is_not_found_and_written_down(world: World, path: str) -> None:
+    evidence = world.demo.services.evidence
+    before = (await evidence.read(read_head)).size
+    reply = await world.send("GET", path, lender=world.lender)
+    assert (reply.status, reply.json["code"]) == (404, "not_found")
+    (told,) = await evidence.entries(before, evidence.size)
+    assert b'"event":"access.refused"' in told.entry
+    assert b"\\u0000" not in told.entry
+
+
+async def test_a_consent_id_that_no_database_holds_is_refused_before_it_is_asked_for(world: World) -> None:
+    reply = await world.send("POST", "/v1/profiles", world.ask("c\x00"), lender=world.lender)
+    assert (reply.status, reply.json["details"]["at"]) == (400, "consent_id")

@@ -23,7 +23,7 @@ from gateway.audit.masks import masked, short
 from gateway.audit.tables import Form
 from gateway.services import SERVICES, Services
 from gateway.settings import Role
-from schemas.base import Count, Json, Model, Name, ShortText, StaffReference, Text, Time, Uscc, first_flaw, utc_text
+from schemas.base import Count, Id, Json, Model, Name, ShortText, StaffReference, Text, Time, Uscc, first_flaw, utc_text
 from schemas.consent import Enterprise
 from schemas.errors import Forbidden, InvalidRequest, NotFound
 
@@ -37,13 +37,13 @@ class LogSearch(Model):
     """What entries must meet, all of it; without anything every entry does."""
 
     enterprise: Annotated[Uscc | None, Field(description="unified social credit code 统一社会信用代码")] = None
-    consent: ShortText | None = None
+    consent: Id | None = None
     actor: Annotated[Name | None, Field(description="who acted: a lender, operator or auditor by its name")] = None
     officer: Annotated[
         StaffReference | None, Field(description="who of the lender asked; `actor` says of which lender")
     ] = None
-    event: Annotated[ShortText | None, Field(description="e.g. permit.refused")] = None
-    outcome: Annotated[ShortText | None, Field(description="the code in the entry, e.g. consent_revoked")] = None
+    event: Annotated[Id | None, Field(description="e.g. permit.refused")] = None
+    outcome: Annotated[Id | None, Field(description="the code in the entry, e.g. consent_revoked")] = None
     platform: Name | None = None
     since: Time | None = None
     until: Annotated[Time | None, Field(description="the end, not part of it")] = None

@@ -170,6 +170,10 @@ def _for_clients(route: Route) -> Handler:
                 refused = access_refused(caller.name, Forbidden.code, operation, None)
                 await request.app[SERVICES].evidence.submit(refused)
                 raise Forbidden(at="role", mend="this takes the token of: " + ", ".join(route.roles))
+            if "\x00" in request.path:
+                # Nothing has such a name, and PostgreSQL would fail where it is asked for one.
+                await request.app[SERVICES].evidence.submit(access_refused(caller.name, NotFound.code, operation, None))
+                raise NotFound
             only_query(request, route.query)
             return await route.handler(request)
         except XinqiaoError as error:

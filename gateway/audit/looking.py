@@ -128,7 +128,7 @@ class Whole:
 async def unmask(services: Services, actor: str, index: int, reason: str) -> Whole:
     """Raises NotFound, InvalidRequest for an entry about no enterprise, and KeysUnavailable where its data is gone."""
     evidence = services.evidence
-    found = await evidence.entries(index, index + 1)
+    found = await evidence.entries(index, index + 1) if index < (await evidence.read(read_head)).size else []
     if not found:
         raise NotFound(what="entry")
     entry = orjson.loads(found[0].entry)

@@ -21,7 +21,7 @@ from gateway.profile.collect import collect
 from gateway.profile.issue import IssuedProfile, issue, place_of
 from gateway.profile.plan import Plan, plan, within
 from gateway.services import Services
-from schemas.base import Model, Name, ShortText, StaffReference
+from schemas.base import Id, Model, Name, ShortText, StaffReference
 from schemas.dates import month_add
 from schemas.errors import InvalidRequest, NotFound, Shredded, ShuttingDown, XinqiaoError
 from schemas.identifiers import parse_uscc
@@ -50,7 +50,7 @@ class ProfileRequest(Model):
     """Body of ``POST /v1/profiles``."""
 
     subject: SubjectAsk
-    consent_id: ShortText
+    consent_id: Id
     purpose: Name
     datasets: Annotated[list[Name], Field(min_length=1, max_length=len(CATALOGUE))] | None = None
     """Data sets wanted; all that the consent covers when not given."""
