@@ -73,14 +73,16 @@ def test_what_is_not_known_or_not_said_destroys_nothing(xinqiao: Run, words: tup
 
 def test_a_hold_stops_a_shredding_until_it_is_released(xinqiao: Run) -> None:
     order = ("consent", "shred", "--uscc", uscc(0), *BASIS)
-    assert xinqiao("consent", "hold", "c0", "--reason", "虚构案件")[0] == 0
+    status, _, said = xinqiao("consent", "hold", "c0", "--reason", "虚构案件")
+    assert (status, "held: c0" in said) == (0, True)
     status, _, said = xinqiao(*order)
     assert status == 2
     assert "under_hold" in said
     plan = json.loads(xinqiao("consent", "retention", "--json")[1])
     assert {(due["consents"][0], due["held"]) for due in plan} == {("c0", True), ("c1", False)}
     assert "是 yes" in xinqiao("consent", "retention")[1]
-    assert xinqiao("consent", "release", "c0")[0] == 0
+    status, _, said = xinqiao("consent", "release", "c0")
+    assert (status, "released: c0" in said) == (0, True)
     assert xinqiao("consent", "release", "c0")[0] == 2
     assert xinqiao(*order)[0] == 0
     assert xinqiao("consent", "hold", "none", "--reason", "x")[0] == 1

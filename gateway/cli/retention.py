@@ -46,14 +46,14 @@ def hold(
     reason: Annotated[str, typer.Option(help="Why; sealed, shown to no one without the keys.")],
 ) -> None:
     """冻结 Legal hold: nothing of this consent's enterprise is destroyed until it is released."""
-    placed = run(lambda services: services.evidence.submit(PlaceHold(consent_id, _OPERATOR, reason)))
-    say(f"已冻结 held: {placed}")
+    run(lambda services: services.evidence.submit(PlaceHold(consent_id, _OPERATOR, reason)))
+    say(f"已冻结 held: {consent_id}")
 
 
 def release(consent_id: str) -> None:
     """解除冻结 Release the legal hold on a consent."""
-    released = run(lambda services: services.evidence.submit(ReleaseHold(consent_id, _OPERATOR)))
-    say(f"已解除 released: {released}")
+    run(lambda services: services.evidence.submit(ReleaseHold(consent_id, _OPERATOR)))
+    say(f"已解除 released: {consent_id}")
 
 
 def retention(as_json: AsJson = False) -> None:
