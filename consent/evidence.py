@@ -23,6 +23,7 @@ from consent.journal import Journal
 from consent.keeper import OPERATOR, Keeper
 from consent.leases import LEASE_SECONDS, Leases, PermitGuard
 from consent.ledger import Ledger
+from consent.log.note import Checkpoint, Note, NoteError
 from consent.log.rotation import Succession
 from consent.logkeys import succession
 from consent.opening import prepare
@@ -40,7 +41,7 @@ from consent.uses import Use, uses_of
 from consent.vault import RetentionClass, Vault
 from schemas.base import utc_text
 from schemas.consent import Consent, ConsentText, Enterprise, StatusChange
-from schemas.errors import KeysUnavailable, StorageUnavailable
+from schemas.errors import ConfigurationError, KeysUnavailable, StorageUnavailable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -281,7 +282,12 @@ class Evidence:
     def _remember_head(self) -> None:
         head = self._journal.head
         if head.size != self._anchored:
-            self._safe.remember(head.checkpoint, self.vkey)
+            # Another process may have written a later one, which an older one must not take the place of.
+            known = None
+            with suppress(NoteError, ConfigurationError):
+                known = Checkpoint.parse(Note.parse(self._safe.checkpoint() or "").text)
+            if known is None or known.origin != self._ledger.origin or known.size <= head.size:
+                self._safe.remember(head.checkpoint, self.vkey)
             self._anchored = head.size
 
     @asynccontextmanager
