@@ -42,13 +42,15 @@ async def test_marks_that_the_comparison_of_names_overlooks_do_not_get_into_a_si
         ("GET", "/v1/consents/{consent}/history", None),
         ("GET", "/v1/consents/{consent}/receipt", None),
         ("POST", "/v1/consents/{consent}/revoke", {"reason": "not mine"}),
-        ("POST", "/v1/consents/{consent}/amend", {}),
+        ("POST", "/v1/consents/{consent}/amend", None),
     ],
 )
 async def test_who_reaches_for_the_consent_of_another_lender_is_in_the_log(
     world: World, method: str, path: str, body: object
 ) -> None:
     consent = await world.consent()
+    if path.endswith("/amend"):
+        body = world.grant()
     for consent_id, named in ((consent["id"], consent["id"]), ("c" + "0" * 30, None)):
         reply = await world.send(method, path.format(consent=consent_id), body, lender=world.other)
         assert (reply.status, reply.json["code"]) == (404, "consent_missing")
