@@ -653,17 +653,12 @@ async def test_of_two_processes_that_begin_an_epoch_at_once_the_kept_keys_are_th
 
 async def test_a_process_that_knows_an_older_head_does_not_put_it_in_the_place_of_a_later_one(tmp_path: Path) -> None:
     path = tmp_path / "e.db"
-    async with world(path) as one:
-        async with world(path):
-            await one.submit(GrantConsent(grant(), LENDER, "c0"))
-            one._remember_head()
-            later = safe_of(path).checkpoint()
-        # The other one was opened before and ends now.
+    async with world(path) as one, world(path) as other:
+        older = other._journal.head
+        await one.submit(GrantConsent(grant(), LENDER, "c0"))
+        one._remember_head()
+        later = safe_of(path).checkpoint()
+        # As it is where the other one has written nothing since.
+        other._journal._head, other._anchored = older, -1
+        other._remember_head()
         assert safe_of(path).checkpoint() == later
-        async with world(path) as other:
-            await one.submit(GrantConsent(grant(1), LENDER, "c1"))
-            one._remember_head()
-            later = safe_of(path).checkpoint()
-            other._anchored = -1
-            other._remember_head()
-            assert safe_of(path).checkpoint() == later
