@@ -4,12 +4,12 @@ ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PROJECT_ENVIRONMENT=/opt/xinqiao
 RUN pip install --no-cache-dir uv
 WORKDIR /src
 COPY pyproject.toml uv.lock README.md LICENSE ./
-RUN uv sync --locked --no-dev --no-install-project
+RUN uv sync --locked --no-dev --all-extras --no-install-project
 COPY schemas schemas
 COPY consent consent
 COPY connectors connectors
 COPY gateway gateway
-RUN uv sync --locked --no-dev --no-editable
+RUN uv sync --locked --no-dev --all-extras --no-editable
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /var/lib/xinqiao --create-home xinqiao \
@@ -17,6 +17,7 @@ RUN useradd --system --uid 10001 --home-dir /var/lib/xinqiao --create-home xinqi
 COPY --from=build /opt/xinqiao /opt/xinqiao
 ENV PATH=/opt/xinqiao/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    XINQIAO_HOST=0.0.0.0 \
     XINQIAO_DATA=/var/lib/xinqiao/data \
     XINQIAO_KEYS=/etc/xinqiao/keys
 USER xinqiao

@@ -137,3 +137,20 @@ def test_every_reason_has_words() -> None:
 def test_the_place_where_two_texts_part(ours: str, theirs: str, place: tuple[int, int] | None) -> None:
     found = parting(ours, theirs)
     assert (found and (found["line"], found["column"])) == place
+
+
+@pytest.mark.parametrize(
+    "told", [{"body": {"n": 5}}, {"body": "<a/>", "encode": "xml"}, {"body": {}, "encode": "none"}]
+)
+def test_a_body_that_would_not_be_sent_is_refused_and_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], told: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("request").write_text(json.dumps({"method": "POST", "base_url": "https://p.invalid", "path": "/q", **told}))
+    Path("credentials").write_text("{}")
+    words = ["connectors", "sign", "none", "--request", "request", "--credentials", "credentials"]
+    monkeypatch.setattr(sys, "argv", ["xinqiao", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "at=request.body" in capsys.readouterr().err

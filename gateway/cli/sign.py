@@ -31,6 +31,8 @@ REASONS: Mapping[Why, tuple[str, str]] = {
 }
 """What each refusal means, in Chinese and English."""
 
+_ENCODED = ("json", "form", "xml")
+
 
 def sign(
     scheme: Annotated[str, typer.Argument(help=", ".join(sorted(SCHEMES)))],
@@ -60,7 +62,10 @@ def sign(
         )
         sent = _sent(orjson.loads(read_file(verify))) if verify else None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise InvalidRequest(at="request, credentials or at", mend="see docs/signing.md for the form") from None
+        raise InvalidRequest(at="request, credentials or at", mend="see docs/command-line.md for the form") from None
+    # ``Draft`` sends no body without an encoding: here somebody would compare the signature of another message.
+    if draft.body is not None and (not isinstance(draft.body, dict) or draft.encode not in _ENCODED):
+        raise InvalidRequest(at="request.body", mend="an object, with encode json, form or xml beside it")
     options = asked.get("options", {})
     if sent is None:
         _show(scheme, SCHEMES[scheme], options, secrets, draft, moment, as_json)

@@ -43,7 +43,8 @@ def check(connection: Connection) -> None:
     """Raise ConfigurationError where the tables are not in the newest state."""
     if current(connection) != newest():
         raise ConfigurationError(
-            at="database", mend="its tables are those of another version: run `xinqiao db upgrade` with the newest one"
+            at="database",
+            mend="it has no tables yet, or those of another version: run `xinqiao db upgrade` with the newest one",
         )
 
 
