@@ -37,7 +37,8 @@ async def test_a_query_becomes_one_signed_request_and_its_reply_canonical_record
         raw_digest=hashlib.sha256(hashlib.sha256(raw).digest()).digest(),
         signature_held=None,
     )
-    assert progress == Progress(attempts=1, calls=1)
+    assert (progress.attempts, progress.calls) == (1, 1)
+    assert [one.outcome for one in progress.tries] == ["answered"]
 
 
 def test_a_connector_says_what_it_is_and_what_it_offers(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ async def test_a_retry_is_signed_afresh_with_a_new_nonce(tmp_path: Path) -> None
     reply = await fetch(connector(bureau(tmp_path), script, sleep=naps), progress=progress)
     first, second = (request.headers["x-tif-nonce"] for request in script.requests)
     assert first != second
-    assert (reply.attempts, progress, len(naps.taken)) == (2, Progress(attempts=2, calls=2), 1)
+    assert (reply.attempts, progress.attempts, progress.calls, len(naps.taken)) == (2, 2, 2, 1)
+    assert [one.outcome for one in progress.tries] == ["upstream_busy", "answered"]
 
 
 async def test_a_wait_that_the_platform_asks_for_is_kept(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ async def test_what_does_not_help_is_not_tried_again(tmp_path: Path, failure: di
     progress = Progress()
     with pytest.raises(UpstreamRejected):
         await ask(tmp_path, failure, progress=progress)
-    assert progress == Progress(attempts=1, calls=1)
+    assert (progress.attempts, progress.calls, len(progress.tries)) == (1, 1, 1)
 
 
 async def test_no_send_starts_after_the_deadline(tmp_path: Path) -> None:
@@ -160,7 +161,8 @@ async def test_a_refused_token_is_renewed_once_and_the_call_made_again(tmp_path:
     reply = await fetch(oauth(tmp_path, script), progress=progress, guard=guard)
     assert reply.found is Found.FOUND
     assert tokens == ["t1", "t2"]
-    assert progress == Progress(attempts=2, calls=4)
+    assert (progress.attempts, progress.calls) == (2, 4)
+    assert [one.outcome for one in progress.tries] == ["upstream_denied", "answered"]
     assert guard.asked.count("send") == 2 * 4
 
 

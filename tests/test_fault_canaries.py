@@ -99,7 +99,7 @@ class Said:
             raise RuntimeError(CANARIES["exception"][kind], len(person))
 
         with monkeypatch.context() as patch:
-            patch.setattr("gateway.profile.request.assemble", broken)
+            patch.setattr("gateway.profile.issue.assemble", broken)
             assert await self.ask("POST", "/v1/profiles", self.world.ask(consent)) == 500
         library = logging.getLogger("aiohttp.server")
         for level in LEVELS:

@@ -223,8 +223,7 @@ async def test_two_gateway_processes_serve_the_same_consents_and_profiles(
                 async with session.get(url + "/metrics") as reply:
                     found = re.findall(r'xinqiao_requests_total\{[^}]*/v1/profiles"[^}]*\} (\d+)', await reply.text())
                     counts.add(sum(map(int, found)))
-            assert len(counts) == 2
-            assert sum(counts) == PROFILES
+            assert counts == {PROFILES // 2} or (len(counts) == 2 and sum(counts) == PROFILES)
     finally:
         process.send_signal(signal.SIGTERM)
         _, said = await asyncio.to_thread(process.communicate)

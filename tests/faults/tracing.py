@@ -86,6 +86,17 @@ def counted(transcript: str) -> Counter[str]:
     return Counter({name: most[name] for name in WRITES if most[name]})
 
 
+def _synced(every: list[Call]) -> Iterator[int]:
+    """Where a sync of the write-ahead log, and of no other file, has ended well."""
+    of_wal: dict[int, bool] = {}
+    for at, call in enumerate(every):
+        if call.name in ("fdatasync", "fsync"):
+            if call.began:
+                of_wal[call.thread] = _WAL in call.arguments
+            if call.result == 0 and of_wal.get(call.thread):
+                yield at
+
+
 def unsynced(transcript: str, ids: list[str]) -> list[str]:
     """The ids whose acknowledgement was sent before the commit that holds them was synced, or that never were.
 
@@ -96,7 +107,7 @@ def unsynced(transcript: str, ids: list[str]) -> list[str]:
     wal = [(at, c) for at, c in enumerate(every) if c.name == "pwrite64" and c.began and _WAL in c.arguments]
     texts = [(at, c.text()) for at, c in wal]
     ends = [at for at, text in texts if len(text) == _FRAME_HEADER and any(text[4:8])]
-    syncs = [at for at, c in enumerate(every) if c.name in ("fdatasync", "fsync") and c.result == 0]
+    syncs = list(_synced(every))
     answers = [(at, c.text()) for at, c in enumerate(every) if c.name == "sendto" and c.began]
     found = []
     for id in ids:
