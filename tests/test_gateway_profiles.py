@@ -11,13 +11,17 @@ import jwt as pyjwt
 import pytest
 import pytest_asyncio
 
+from consent.consents import ChangeConsent
+from consent.evidence import Evidence
 from consent.log.merkle import leaf_hash, verify_inclusion
 from consent.log.note import Vkey, open_checkpoint
+from consent.profiles import IssueProfile
 from gateway.api.profiles import ProfileAnswer
 from gateway.demo import subject_of
 from gateway.profile import request as request_module
 from gateway.profile.request import ProfileRequest, read_profile, request_profile
 from schemas.base import utc_text
+from schemas.consent import ConsentState
 from schemas.errors import NotFound, StorageUnavailable
 from schemas.records import CATALOGUE
 from tests.consent_world import person
@@ -391,6 +395,25 @@ async def test_while_platforms_answer_the_same_key_is_at_work_and_a_withdrawal_r
     assert [e["event"] for e in events][-1] == "permit.closed"
     assert events[-1]["code"] == "consent_revoked"
     assert "profile.issued" not in {e["event"] for e in events}
+
+
+async def test_a_profile_that_a_withdrawal_overtakes_on_its_way_from_the_log_is_not_handed_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consent = await world.consent()
+    committed = Evidence.submit
+
+    async def overtaken(self: Evidence, command: Any) -> Any:
+        result = await committed(self, command)
+        if isinstance(command, IssueProfile):
+            await self.change_consent(ChangeConsent(consent["id"], ConsentState.REVOKED, "demo-bank", "示例"))
+        return result
+
+    monkeypatch.setattr(Evidence, "submit", overtaken)
+    reply = await ask(world, world.ask(consent["id"]))
+    assert (reply.status, reply.json["code"]) == (403, "consent_revoked")
+    events = [json.loads(e.entry)["event"] for e in await world.demo.services.evidence.entries_about(consent["id"])]
+    assert events[-2:] == ["profile.issued", "consent.revoked"]
 
 
 async def test_an_expired_consent_is_expired_by_the_gateways_clock(world: World) -> None:

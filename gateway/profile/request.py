@@ -150,7 +150,10 @@ async def _fetch_and_issue(
         max_age=int(ask.max_age[:-1]) if ask.max_age else None,
         require=frozenset(ask.require) if ask.require is not None else None,
     )
-    return await issue(services, permit, guard, Carried(request, planned, gathered), gathered)
+    made = await issue(services, permit, guard, Carried(request, planned, gathered), gathered)
+    # A withdrawal may overtake the commit on its way back here. What the log holds is then not handed out.
+    await guard.may_keep()
+    return made
 
 
 def _permit_items(planned: Plan) -> tuple[PermitItem, ...]:

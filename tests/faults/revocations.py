@@ -89,6 +89,7 @@ class Interleaving:
                 await self._pause()
                 await guard.may_keep()
                 await one.submit(IssueProfile(permit.id, f"f{name}", 1, b"jws", (), ()))
+                await guard.may_keep()
                 self._did(step)
                 return
         except ConsentRevoked:
