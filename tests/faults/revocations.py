@@ -89,7 +89,6 @@ class Interleaving:
                 await self._pause()
                 await guard.may_keep()
                 await one.submit(IssueProfile(permit.id, f"f{name}", 1, b"jws", (), ()))
-                await guard.may_keep()
                 # As gateway/profile/request.py does: a withdrawal may overtake the commit on its way back.
                 await guard.may_keep()
                 self._did(step)
