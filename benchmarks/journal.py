@@ -19,6 +19,7 @@ from consent.permits import OpenPermit
 from consent.policy import PermitItem
 from consent.profiles import RecordEvent
 from consent.safe import Safe
+from gateway.memory import settle
 from schemas.consent import ConsentGrant
 from schemas.identifiers import uscc_check
 from schemas.records import CATALOGUE
@@ -98,6 +99,8 @@ async def _run(place: Path | str, outside: Path) -> dict[str, object]:
                 *(evidence.submit(GrantConsent(_grant(n), "bank-a")) for n in range(CONSENTS))
             )
         ]
+
+        settle()  # as the gateway does when it is up
 
         def append(n: int) -> Awaitable[object]:
             return evidence.submit(

@@ -22,6 +22,7 @@ from connectors.sm2 import PrivateKey
 from connectors.sm2.backends import Gmssl, choose
 from connectors.sm2.libcrypto import OpenSsl
 from connectors.wire import Draft, WireReply, WireRequest
+from gateway.memory import settle
 
 PLATFORMS, ROUNDS, MESSAGE = 100, 20, b"x" * 300
 _OPTIONS: dict[str, Any] = {"add": {"app_id": "{app_id}", "timestamp": "{ts}", "nonce": "{nonce}"}}
@@ -63,6 +64,7 @@ async def pauses() -> dict[str, dict[str, float]]:
         for n in range(PLATFORMS)
     ]
     await asyncio.gather(*(_sign(signer) for signer in signers))  # the thread is started once
+    settle()  # as the gateway does when it is up
     signing, idle = [], []
     for _ in range(ROUNDS):
         started = time.perf_counter()
