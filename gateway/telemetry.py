@@ -7,8 +7,8 @@ The log takes only the keys that are listed here: a value under another key is d
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
-from contextlib import suppress
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 import orjson
@@ -150,3 +150,13 @@ class Metrics:
             "xinqiao_log_writable", "1 while the evidence log takes entries", registry=self.registry
         )
         self.log_size = Gauge("xinqiao_log_entries", "Entries in the evidence log", registry=self.registry)
+
+
+@contextmanager
+def trying_again(event: str) -> Iterator[None]:
+    """For work beside the requests that looks again by itself: whatever a failed storage, a full queue or one bad row
+    does is a line of the log called ``event``, and the next look goes on."""
+    try:
+        yield
+    except Exception as error:
+        structlog.get_logger().warning(event, error_type=type(error).__name__)

@@ -6,8 +6,8 @@ same permit, and comes within its validity or not at all.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -20,6 +20,7 @@ from gateway.profile.collect import Gathered, collect
 from gateway.profile.issue import issue
 from gateway.profile.plan import Item
 from gateway.services import Services
+from gateway.telemetry import trying_again
 from schemas.base import utc_text
 from schemas.errors import ConnectorFault, ConsentError, ConsentSuspended, UpstreamPending, XinqiaoError
 
@@ -29,15 +30,6 @@ SUSPENDED_SECONDS = 60.0
 """After which a consent that rests is looked at again."""
 
 log = structlog.get_logger()
-
-
-@contextmanager
-def _trying_again() -> Iterator[None]:
-    """Whatever a failed storage, a full queue or one bad row does, the next look goes on: a lease lapses."""
-    try:
-        yield
-    except Exception as error:
-        log.warning("late_answers_wait", error_type=type(error).__name__)
 
 
 class LateAnswers:
@@ -51,7 +43,7 @@ class LateAnswers:
     async def run(self) -> None:
         evidence, clock, forgot = self._services.evidence, asyncio.get_running_loop().time, float("-inf")
         while True:
-            with _trying_again():
+            with trying_again("late_answers_wait"):
                 for permit_id in await evidence.read(due, utc_text(self._services.now())):
                     if permit_id not in self._asking:
                         self._asking[permit_id] = asyncio.create_task(self._ask(permit_id), name=f"late {permit_id}")
@@ -64,7 +56,7 @@ class LateAnswers:
         evidence = self._services.evidence
         lease = self._services.settings.limits.deadline_seconds + 60
         try:
-            with _trying_again():
+            with trying_again("late_answers_wait"):
                 late = await evidence.submit(ClaimLate(permit_id, self._holder, lease))
                 if late is None:
                     return

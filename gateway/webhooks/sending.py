@@ -6,8 +6,8 @@ whatever its name says at that moment, and of a reply no more is read than ``REP
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -16,7 +16,7 @@ from connectors.transport import AioTransport
 from connectors.wire import WireRequest
 from consent.evidence import Evidence
 from gateway.services import Now, Services
-from gateway.telemetry import Metrics
+from gateway.telemetry import Metrics, trying_again
 from gateway.webhooks.deliveries import Attempt, Claim, Failure, Forget, Release, Settle, Spread, wait_after, work
 from gateway.webhooks.signing import headers
 from schemas.base import utc_text
@@ -28,15 +28,6 @@ TIMEOUT_SECONDS = 15.0
 REPLY = 64 * 1024
 
 log = structlog.get_logger()
-
-
-@contextmanager
-def _trying_again() -> Iterator[None]:
-    """Whatever a failed storage, a full queue or one bad row does, the next look goes on: a lease lapses."""
-    try:
-        yield
-    except Exception as error:
-        log.warning("webhooks_wait", error_type=type(error).__name__)
 
 
 class Sender:
@@ -54,7 +45,7 @@ class Sender:
         forgot = -FORGET_SECONDS
         clock = asyncio.get_running_loop().time
         while True:
-            with _trying_again():
+            with trying_again("webhooks_wait"):
                 await self._look()
                 if clock() - forgot >= FORGET_SECONDS:
                     await self._evidence.submit(Forget())
@@ -73,7 +64,7 @@ class Sender:
 
     async def _send_due(self, webhook: str) -> None:
         try:
-            with _trying_again():
+            with trying_again("webhooks_wait"):
                 while (attempt := await self._evidence.submit(Claim(webhook, self._holder))) is not None:
                     failure = await self._send(attempt)
                     await self._evidence.submit(Settle(attempt, failure))
