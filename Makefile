@@ -49,6 +49,7 @@ chaos: .venv/.ready
 	$(RUN)/python -m tests.faults.revocations 10000
 	$(RUN)/python -m tests.faults.restarts 5000
 	$(RUN)/python -m tests.faults.rotations 10
+	$(RUN)/python -m tests.faults.outage
 
 .venv/.ready: pyproject.toml uv.lock $(if $(findstring .tools,$(UV)),.tools/bin/uv)
 	$(UV_ENV) $(UV) sync --locked --python $(PYTHON) --quiet
