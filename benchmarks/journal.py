@@ -100,6 +100,8 @@ async def _run(place: Path | str, outside: Path) -> dict[str, object]:
             )
         ]
 
+        # Beforehand: making up numbers is no part of a permit.
+        enterprises = [(_uscc(n), f"虚构企业{n}号") for n in range(CONSENTS)]
         settle()  # as the gateway does when it is up
 
         def append(n: int) -> Awaitable[object]:
@@ -108,20 +110,19 @@ async def _run(place: Path | str, outside: Path) -> dict[str, object]:
             )
 
         def permit(n: int) -> Awaitable[object]:
-            return evidence.submit(_permit(n, consents[n % CONSENTS], items))
+            return evidence.submit(_permit(n, consents[n % CONSENTS], enterprises[n % CONSENTS], items))
 
         return {"append": await _measure(APPENDS, append), "permit": await _measure(PERMITS, permit)}
 
 
-def _permit(n: int, consent_id: str, items: tuple[PermitItem, ...]) -> OpenPermit:
+def _permit(n: int, consent_id: str, enterprise: tuple[str, str], items: tuple[PermitItem, ...]) -> OpenPermit:
     return OpenPermit(
         f"permit-{n}",
         "bank-a",
         f"key-{n}",
         b"digest",
         consent_id,
-        _uscc(n % CONSENTS),
-        f"虚构企业{n % CONSENTS}号",
+        *enterprise,
         "loan_review",
         items,
         (2025, 1),

@@ -44,6 +44,9 @@ _SERVER = {
     "idle_in_transaction_session_timeout": "5000",
     "timezone": "UTC",
 }
+# What the writer asks for it asks by key. A table that grows from nothing has no statistics, and by them a scan of all
+# its rows looks cheaper than its index; planning each statement anew costs more than a short one does.
+_WRITER = {"enable_seqscan": "off", "plan_cache_mode": "force_generic_plan", "jit": "off"}
 _OPENING = 0x78696E71
 """The advisory lock of whoever makes what is missing in a database."""
 # Answered once the lock is held, and so is the clock read.
@@ -156,9 +159,9 @@ class Database:
         self.reading = LoopThread("evidence")
         self._makers, self._writers = (
             create_async_engine(
-                "postgresql+asyncpg://", async_creator=self._connect, poolclass=NullPool, hide_parameters=True
+                "postgresql+asyncpg://", async_creator=connect, poolclass=NullPool, hide_parameters=True
             ).sync_engine
-            for _ in range(2)
+            for connect in (self._connect, self._connect_writer)
         )
         self._readers = create_async_engine(
             "postgresql+asyncpg://",
@@ -176,10 +179,16 @@ class Database:
             event.listen(engine, "handle_error", _translate, retval=True)
         self._points: Any = None
 
-    async def _connect(self) -> Any:
+    async def _connect(self, **settings: str) -> Any:
         return await self._asyncpg.connect(
-            self._url, timeout=COMMAND_SECONDS, command_timeout=COMMAND_SECONDS, server_settings=_SERVER
+            self._url,
+            timeout=COMMAND_SECONDS,
+            command_timeout=COMMAND_SECONDS,
+            server_settings={**_SERVER, **settings},
         )
+
+    async def _connect_writer(self) -> Any:
+        return await self._connect(**_WRITER)
 
     def create(self, tables: Callable[[Connection], None]) -> None:
         with self._makers.begin() as connection:
