@@ -28,7 +28,8 @@ COMMON: Mapping[str, str] = MappingProxyType(
         "event": "the event's name",
         "time": "UTC, milliseconds; the index is the order, not the time",
         "actor": "registered name of the lender, operator or auditor who acted; `operator` at the command line; "
-        "`enterprise` where it did so itself on its page; `unknown` where nobody could be told",
+        "`enterprise` where it did so itself on its page; `gateway` where it tells of itself; `unknown` where nobody "
+        "could be told",
         "consent": "consent id, or null",
         "subject": "pseudonym of the enterprise or person, or null",
     }
@@ -311,6 +312,12 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
             ),
             EventType(
                 "webhook.closed",
+            EventType(
+                "log.clock_stepped",
+                "时钟跳变",
+                "A gateway process saw the clock that the times of the log come from move beside its monotonic one",
+                {"seconds": "by how many whole seconds since it looked last, negative where it was put back"},
+            ),
                 "关闭回调",
                 "Nothing is sent to a webhook any more",
                 {**_WEBHOOK, "code": "deleted by its lender, or gone: its endpoint answered 410"},

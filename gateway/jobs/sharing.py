@@ -6,6 +6,7 @@ down the others leave alone as well.
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from connectors.engine.connector import DeclarativeConnector
 from consent.batch import Batch, Command
+from gateway.jobs.clock import Stepped, Steps
 from gateway.jobs.health import MINUTES, Minutes, packed, unpacked
 from gateway.jobs.tables import platform_quotas, platform_reports, processes
 from gateway.services import Services
@@ -25,19 +27,23 @@ from schemas.errors import XinqiaoError
 REPORT_SECONDS = 2.0
 LIVE = timedelta(seconds=10)
 """A process that has not been heard of for so long is dead."""
+AHEAD = timedelta(minutes=1)
+"""What is said to be further ahead was written before the clock was put back."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Report(Command[None]):
-    """That ``holder`` lives, and by connector what it counted and until when (UTC text) it sends nothing."""
+class Report(Command[datetime]):
+    """That ``holder`` lives, and by connector what it counted and until when (UTC text) it sends nothing.
+
+    Gives the log's time."""
 
     holder: str
     counted: Mapping[str, str]
     open_until: Mapping[str, str] = field(default_factory=dict)
 
-    def decide(self, batch: Batch) -> None:
+    def decide(self, batch: Batch) -> datetime:
         connection = batch.connection
         old = utc_text(batch.now - timedelta(minutes=MINUTES))
         connection.execute(delete(processes).where((processes.c.holder == self.holder) | (processes.c.seen_at < old)))
@@ -57,6 +63,7 @@ class Report(Command[None]):
         ]
         if rows:
             connection.execute(insert(table), rows)
+        return batch.now
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +86,21 @@ class Told:
 
 
 def told(connection: Connection, now: datetime) -> Told:
-    living = select(func.count()).select_from(processes).where(processes.c.seen_at > utc_text(now - LIVE))
+    lives = processes.c.seen_at.between(utc_text(now - LIVE), utc_text(now + AHEAD))
+    living = select(func.count()).select_from(processes).where(lives)
     open_until: dict[str, str] = {}
     counted: dict[str, list[Minutes]] = {}
     columns = platform_reports.c.platform, platform_reports.c.open_until, platform_reports.c.counted
     recent = platform_reports.c.reported_at >= utc_text(now - timedelta(minutes=MINUTES))
     for platform, until, text in connection.execute(select(*columns).where(recent)):
         counted.setdefault(platform, []).append(unpacked(text))
-        if until is not None and until > max(open_until.get(platform, ""), utc_text(now)):
+        if until is not None and _ahead(until, now) and until > open_until.get(platform, ""):
             open_until[platform] = until
     return Told(connection.scalar(living) or 0, open_until, counted)
+
+
+def _ahead(until: str, now: datetime) -> bool:
+    return utc_text(now) < until <= utc_text(now + AHEAD)
 
 
 def used_today(connection: Connection, day: str) -> dict[str, int]:
@@ -102,6 +114,7 @@ class Sharing:
         self._services = services
         self._holder = secrets.token_hex(8)
         self._open: dict[str, str] = {}
+        self._steps = Steps()
 
     async def run(self) -> None:
         while True:
@@ -118,11 +131,15 @@ class Sharing:
         waits = {name: c.breaker.wait for name, c in mine.items()}
         found = {name: utc_text(now + timedelta(seconds=wait)) for name, wait in waits.items() if wait}
         # One that is told again by its own word would never end: only a new opening is news.
-        news = {name: until for name, until in found.items() if self._open.get(name, "") < utc_text(now)}
+        news = {name: until for name, until in found.items() if not _ahead(self._open.get(name, ""), now)}
         self._open.update(news)
         changed, health.changed = {*health.changed, *news}, set()
         counted = {name: packed(health.minutes.get(name, {})) for name in changed}
-        await services.evidence.submit(Report(self._holder, counted, self._open))
+        before = time.monotonic()
+        told_at = await services.evidence.submit(Report(self._holder, counted, self._open))
+        if step := self._steps.seen(told_at, before, time.monotonic()):
+            log.warning("clock_stepped", duration_ms=step * 1000)
+            await services.evidence.submit(Stepped(step))
         heard = await services.evidence.read(told, now)
         for name, connector in mine.items():
             await connector.gate.share(max(1, heard.living))
