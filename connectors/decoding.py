@@ -1,30 +1,19 @@
-"""From a reply's bytes to plain values, strictly: charset, JSON (RFC 8259), XML, in the steps a manifest declares.
+"""From a reply's bytes to plain values, strictly: charset, JSON, XML, in the steps a manifest declares.
 
-A tree is made of dict, list, str, int, bool, None and Decimal: there is no float, so 0.1 stays 0.1. What a platform
-must not send is refused with a typed error whose details name the step and the rule, never the text.
+What a platform must not send is refused with a typed error whose details name the step and the rule, never the text.
 """
 
 import codecs
-import json
 import re
 from collections.abc import Callable, Sequence
-from decimal import Decimal, InvalidOperation
-from itertools import accumulate
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, cast
 
+from connectors.json_tree import Tree, broken, parse_json
 from connectors.xml_tree import parse_xml
 from schemas.errors import InvalidValue, UpstreamCharset, UpstreamMalformed
 
-Tree = str | int | bool | Decimal | None | list["Tree"] | dict[str, "Tree"]
 Decoder = Callable[[bytes, str | None], Tree]
 """``(body, content type header) -> tree``."""
-
-MAX_DEPTH = 64
-"""Levels of JSON arrays and objects."""
-MAX_DIGITS = 100
-"""Characters of one JSON number."""
-MAX_MAGNITUDE = 100
-"""Power of ten up to which, and down to which, a JSON number is a number here."""
 
 
 class _Missing:
@@ -93,116 +82,6 @@ def _is_utf8(body: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return body.startswith(codecs.BOM_UTF8) or sum(len(c.encode()) for c in text if c > "\x7f") >= _SURELY_UTF8
-
-
-def broken(text: str) -> bool:
-    """Whether a text shows that its characters were lost before it came to us."""
-    return "\ufffd" in text or "锟斤拷" in text
-
-
-# --- JSON ------------------------------------------------------------------------------------------------------
-
-
-def _refuse(rule: str) -> NoReturn:
-    raise UpstreamMalformed(step="json", rule=rule)
-
-
-def _object(pairs: list[tuple[str, Tree]]) -> dict[str, Tree]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        _refuse("duplicate_key")
-    return members
-
-
-def _integer(text: str) -> int:
-    if len(text) > MAX_DIGITS:
-        _refuse("number_too_long")
-    return int(text)
-
-
-def _decimal(text: str) -> Decimal:
-    if len(text) > MAX_DIGITS:
-        _refuse("number_too_long")
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        _refuse("number_out_of_range")
-    if not number:
-        return _ZERO
-    if not -MAX_MAGNITUDE <= number.adjusted() <= MAX_MAGNITUDE:
-        _refuse("number_out_of_range")
-    return number
-
-
-def _constant(_: str) -> NoReturn:
-    _refuse("constant")
-
-
-_JSON = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=_integer, parse_float=_decimal, parse_constant=_constant, strict=True
-)
-_OPEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
-_NOT_BRACKETS = bytes(b for b in range(256) if b not in b"[]{}")
-_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
-_ZERO = Decimal(0)
-# Escapes that can hide what raw text was already searched for: surrogates, U+FFFD, the first letter of 锟斤拷.
-_SUSPECT_ESCAPE = re.compile(r"\\u(?:[dD][89a-fA-F]|[fF]{3}[dD]|951[fF])")
-
-
-def parse_json(text: str) -> Tree:
-    """Parse one JSON text (RFC 8259, object names unique as RFC 7493 section 2.3 asks).
-
-    Numbers with fraction or exponent become Decimal with every digit kept; minus zero becomes zero. Refused with
-    UpstreamMalformed: NaN and infinities, duplicate names, more than 64 levels, numbers longer than 100 characters or
-    beyond 10^±100, lone surrogates, and whatever the grammar does not have. Broken characters that escapes hide raise
-    UpstreamCharset.
-    """
-    _check_depth(text)
-    try:
-        tree = cast(Tree, _JSON.decode(text))
-    except ValueError:
-        raise UpstreamMalformed(step="json", rule="syntax") from None
-    if _SUSPECT_ESCAPE.search(text):
-        _check_strings(tree)
-    return tree
-
-
-def _check_depth(text: str) -> None:
-    # Three looks, each dearer than the one before and seldom needed. First: too few brackets to be deep.
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return
-    # Second: the depth of all brackets, whether they stand in strings or not.
-    brackets = text.encode("utf-8", "surrogatepass").translate(None, _NOT_BRACKETS)
-    if max(accumulate(map(_STEP.__getitem__, brackets))) <= MAX_DEPTH:
-        return
-    # Third: the same without strings.
-    depth = 0
-    for token in _OPEN.finditer(text):
-        first = text[token.start()]
-        if first in "[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                _refuse("too_deep")
-        elif first != '"':
-            depth -= 1
-
-
-def _check_strings(tree: Tree) -> None:
-    if isinstance(tree, str):
-        if not tree.isascii():
-            try:
-                tree.encode()
-            except UnicodeEncodeError:
-                _refuse("lone_surrogate")
-            if broken(tree):
-                raise UpstreamCharset(rule="broken_characters")
-    elif isinstance(tree, list):
-        for item in tree:
-            _check_strings(item)
-    elif isinstance(tree, dict):
-        for name, value in tree.items():
-            _check_strings(name)
-            _check_strings(value)
 
 
 # --- Paths and steps -------------------------------------------------------------------------------------------

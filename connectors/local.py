@@ -28,7 +28,8 @@ from sqlalchemy import URL, Engine, Select, column, create_engine, literal_colum
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from connectors.decoding import decode_text, parse_json
+from connectors.decoding import decode_text
+from connectors.json_tree import parse_json
 from connectors.wire import Leave, WireReply, WireRequest
 from schemas.errors import ConfigurationError, UpstreamConnect, UpstreamMalformed, UpstreamOversize, UpstreamTimeout
 

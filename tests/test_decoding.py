@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.decoding import MISSING, at, compile_decoder, decode_text, parse_json, path_keys
+from connectors.decoding import MISSING, at, compile_decoder, decode_text, path_keys
+from connectors.json_tree import _Doubt, _quick, parse_json
 from connectors.wire import xml_document
 from connectors.xml_tree import MAX_ELEMENTS, parse_xml
 from schemas.errors import InvalidValue, UpstreamCharset, UpstreamMalformed, UpstreamOversize
@@ -216,6 +217,8 @@ def test_sixty_four_levels_are_read_also_beside_many_brackets_in_strings() -> No
     assert parse_json(deep) == json.loads(deep)
     wide = "[" + "[{}]," * 100 + "0]"
     assert parse_json(wide) == json.loads(wide)
+    doubtful = json.dumps([{"a": [":"]}, ["[]"], deep[:40] + deep[-40:]])
+    assert parse_json(doubtful) == json.loads(doubtful)
     noisy = json.dumps(['[{"\\', {"a": ["]"]}] * 100)
     assert parse_json(noisy) == json.loads(noisy)
     with pytest.raises(UpstreamMalformed):
@@ -255,6 +258,75 @@ def test_any_text_is_read_or_refused_with_a_typed_error(text: str) -> None:
     except UpstreamMalformed:
         return
     assert tree == json.loads(text, parse_float=Decimal)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"code":"00","rows":[{"a":"2026-11-24 10:00:00","b":0.10},{"a":"http://a.example/","b":[]}]}',
+        json.dumps({"at": "10:00", "path": 'C:\\"x\\', "rows": [{"a\n:": "x : "}]}, indent=1),
+        "[" + '{"a":{"b":[1]}},' * 100 + "0]",
+        '{"a:" : 1}',
+        '["' + "9" * 90 + '"]',
+        '"text"',
+    ],
+)
+def test_usual_replies_are_read_the_quick_way(text: str) -> None:
+    assert _quick(text) == json.loads(text, parse_float=Decimal)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":1,"a":2}',
+        '{"a":1,"a":":"}',
+        '{"a":":","a":1}',
+        '{"a" :1,"a" :2,"b":":"}',
+        '{"a":"\\":","a":"\\\\"}',
+        '{"a":{"b":1,"c":2},"a":[{}]}',
+        '[{"a":[{"b":1}],"a":[]}, {"x":" :"}]',
+        "[" + "1" * 101 + "]",
+        "[-" + "1" * 100 + "]",
+        "[" * 65 + "]" * 65,
+        "[" * 5000,
+        "[1e400]",
+        "[\ud800]",
+        '["\ud800"]',
+    ],
+)
+def test_in_doubt_the_quick_way_is_not_taken(text: str) -> None:
+    with pytest.raises(_Doubt):
+        _quick(text)
+
+
+NAMES = st.sampled_from(["a", "b", "a:", ":", " :", '\\"', "\\\\", '\\":', "\\u0061"])
+MEMBERS = st.recursive(
+    NAMES.map(lambda name: f'"{name}"') | st.sampled_from(["1", "-0.0", "1.50", "{}", "[]"]),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{' ,'.join(items)}]")
+        | st.lists(st.tuples(NAMES, st.sampled_from([":", " :", "\n: "]), inner), max_size=3).map(
+            lambda pairs: "{" + ",".join(f'"{name}"{colon}{value}' for name, colon, value in pairs) + "}"
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(MEMBERS)
+@settings(max_examples=300, deadline=None)
+def test_no_name_that_comes_twice_passes_whatever_stands_around_it(text: str) -> None:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) != len(pairs):
+            raise LookupError
+        return dict(pairs)
+
+    try:
+        tree = json.loads(text, object_pairs_hook=once, parse_float=Decimal)
+    except LookupError:
+        with pytest.raises(_Doubt):
+            _quick(text)
+    else:
+        assert parse_json(text) == tree
 
 
 # --- XML -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Literal
 import orjson
 from pydantic import Field
 
-from connectors.decoding import parse_json
+from connectors.json_tree import parse_json
 from connectors.signing.algorithms import Algorithm, checker, key_name, sign_beside, signer
 from connectors.signing.base import Explained, Heard, Moment, Scheme, with_headers
 from connectors.signing.keys import as_bytes

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import orjson
 from pydantic import Field
 
-from connectors.decoding import parse_json
+from connectors.json_tree import parse_json
 from connectors.signing.base import Moment, TimeForm, heard, query_of
 from connectors.signing.template import ATTEMPT, Facts, Template, compile_template, secret_names
 from connectors.signing.verifying import Claim, Why, Window, lowered, refusal, required, same

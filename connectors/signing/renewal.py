@@ -5,7 +5,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from connectors.decoding import Tree, decode_text, parse_json
+from connectors.decoding import decode_text
+from connectors.json_tree import Tree, parse_json
 from connectors.wire import WireReply
 from schemas.errors import (
     UpstreamBusy,

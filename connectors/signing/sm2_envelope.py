@@ -11,7 +11,7 @@ import orjson
 from pydantic import Field
 
 from connectors.aside import aside
-from connectors.decoding import parse_json
+from connectors.json_tree import parse_json
 from connectors.signing.base import Explained, Moment, Scheme, TimeForm, heard
 from connectors.signing.keys import KeyForm, TextForm, as_bytes, as_text, sm2_private_key, sm2_public_key
 from connectors.signing.parameters import parameters_of, texts_of

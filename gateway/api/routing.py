@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from connectors.decoding import parse_json
+from connectors.json_tree import parse_json
 from consent.profiles import access_refused
 from gateway.audit.refusals import Refusals
 from gateway.auth.tokens import Caller, Tokens
@@ -49,6 +49,9 @@ REQUEST_ID = web.RequestKey("request_id", str)
 
 REFUSED = (403, 404)
 """Statuses of what a client may not have, or has not."""
+
+ANYTHING = "*/*"
+"""For a body whose form somebody else decides."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 M = TypeVar("M", bound=BaseModel)
