@@ -8,7 +8,7 @@ from typing import Any
 
 from connectors.decoding import compile_decoder
 from connectors.engine.plan import Plan, compile_plan
-from connectors.engine.window import Window, compile_window
+from connectors.engine.tuning import windows_of
 from connectors.manifest_text import KeyPath, Refusal, Source, error, parse, read
 from connectors.signing import SCHEMES
 from schemas.base import Json, json_schema
@@ -32,7 +32,15 @@ class Loaded:
     manifest: Manifest
     version: str
     plans: Mapping[str, Plan]
-    windows: tuple[Window, ...]
+
+    @property
+    def outlet(self) -> bool:
+        """Whether it passes on what other platforms hold."""
+        return self.manifest.outlet
+
+    @property
+    def datasets(self) -> Mapping[str, frozenset[str]]:
+        return {name: frozenset(plan.specs) for name, plan in self.plans.items()}
 
     def options(self, plan: Plan) -> dict[str, Json]:
         """The scheme's switches for one data set."""
@@ -68,9 +76,7 @@ def _compile(folder: Path, source: Source, manifest: Manifest, catalogue: Mappin
         if err.details["what"] == "charset":
             raise Refusal(("decode", "charset"), "use charsets of docs/transport.md, e.g. `gb18030`") from None
         raise Refusal(("decode", "steps"), "use `json`, `xml`, `at:PATH` or `within:PATH`, a parser first") from None
-    windows = tuple(
-        compile_window(window, ("limits", "maintenance", i)) for i, window in enumerate(manifest.limits.maintenance)
-    )
+    windows_of(manifest.limits)
     plans = [compile_plan(manifest, i, catalogue, decode) for i in range(len(manifest.dataset))]
     if manifest.auth.scheme not in SCHEMES:
         raise Refusal(("auth", "scheme"), f"use one of {', '.join(sorted(SCHEMES))}")
@@ -82,7 +88,6 @@ def _compile(folder: Path, source: Source, manifest: Manifest, catalogue: Mappin
         manifest,
         f"{manifest.version}+{hashlib.sha256(source.whole.encode()).hexdigest()[:12]}",
         {plan.name: plan for plan in plans},
-        windows,
     )
     for index, plan in enumerate(plans):
         _check_auth(manifest, loaded.options(plan), ("dataset", index) if plan.auth else ())

@@ -3,10 +3,13 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from connectors.engine.call import Transport
+from connectors.engine.tuning import AS_STATED, Tuning
 from connectors.live import Live, SwitchedConnector, Switches
 from connectors.local import SCHEME, LocalTransport
 from connectors.manifest import FILE, Loaded, load
@@ -20,6 +23,7 @@ BUILT_IN = Path(__file__).parent / "catalogue"
 Reach = tuple[bool, str | None, Mapping[str, str]]
 """How a platform is reached here: whether at all, the base URL in place of the manifest's, secrets by name."""
 _AS_IT_STANDS: Reach = (True, None, {})
+_NONE: Mapping[str, Tuning] = MappingProxyType({})
 
 
 @runtime_checkable
@@ -55,6 +59,7 @@ def load_connectors(
     *,
     transport: Transport,
     platforms: Mapping[str, Reach],
+    tunings: Mapping[str, Tuning] = _NONE,
     folders: Iterable[Path] = (),
     allow: Collection[str] | None = None,
     clock: Callable[[], float] = time.time,
@@ -66,27 +71,62 @@ def load_connectors(
     """Connectors by id, made inside a running event loop. ``switches``: see connectors.live.Switches.
 
     A platform that is switched off is left out, and so is one that needs secrets and has no entry: nobody here has an
-    account with it. Raises what ``find`` raises, and ConfigurationError for an entry of no connector or a secret that
-    is missing or malformed.
+    account with it. Raises what ``find`` and ``reached`` raise, and ConfigurationError for a secret that is missing or
+    malformed.
     """
     found = find(folders, allow)
-    if allow is None and (unknown := sorted(platforms.keys() - found.keys())):
-        raise ConfigurationError(connector=unknown[0], mend="there is no connector of this id: mend `platforms`")
+    entries = {name: (entry[0], tunings.get(name, AS_STATED)) for name, entry in platforms.items()}
+    chosen = reached(found, entries, allow)
 
     def build(loaded: Loaded) -> SwitchedConnector:
         _, base_url, secrets = platforms.get(loaded.manifest.id, _AS_IT_STANDS)
         address = base_url or loaded.manifest.base_url
         below = _below(loaded.manifest, address, secrets, transport)
         return SwitchedConnector(
-            loaded, below, secrets, base_url=address, clock=clock, nonce=nonce, sleep=sleep, state=state
+            loaded,
+            below,
+            secrets,
+            base_url=address,
+            clock=clock,
+            nonce=nonce,
+            sleep=sleep,
+            state=state,
+            tuning=tunings.get(loaded.manifest.id, AS_STATED),
         )
 
-    reached = {
+    return Live(chosen, build, Switches(switches))
+
+
+def reached(
+    found: Mapping[str, Loaded], entries: Mapping[str, tuple[bool, Tuning]], allow: Collection[str] | None = None
+) -> dict[str, Loaded]:
+    """What of ``found`` is asked here. ``entries``: by platform, whether at all and how. Raises ConfigurationError for
+    an entry of no connector (with ``allow``, it may be one that is not allowed), and for a data set that the connector
+    does not offer."""
+    for name, (_, tuning) in sorted(entries.items()):
+        if name not in found:
+            if allow is not None:
+                continue
+            raise ConfigurationError(
+                connector=name, at=f"platforms.{name}", mend="there is no connector of this id" + _meant(name, found)
+            )
+        offered = found[name].plans
+        for dataset in sorted(tuning.freshness.keys() - offered.keys()):
+            raise ConfigurationError(
+                connector=name,
+                at=f"platforms.{name}.freshness.{dataset}",
+                mend="it does not offer this data set" + _meant(dataset, offered),
+            )
+    return {
         name: loaded
         for name, loaded in found.items()
-        if (name in platforms or not loaded.manifest.auth.secrets) and platforms.get(name, _AS_IT_STANDS)[0]
+        if (entries[name][0] if name in entries else not loaded.manifest.auth.secrets)
     }
-    return Live(reached, build, Switches(switches))
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f": did you mean `{close[0]}`?" if close else ""
 
 
 def _below(manifest: Manifest, address: str, secrets: Mapping[str, str], transport: Transport) -> Transport:

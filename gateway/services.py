@@ -11,7 +11,8 @@ from aiohttp import web
 
 from connectors.installed import installed
 from connectors.live import Live
-from connectors.registry import load_connectors
+from connectors.manifest import Loaded
+from connectors.registry import find, load_connectors, reached
 from connectors.transport import AioTransport
 from consent.evidence import Evidence, open_evidence
 from consent.safe import Safe
@@ -79,6 +80,21 @@ def database_place(settings: Settings) -> Path | str:
     return database_path(settings) if settings.database is None else settings.database.get_secret_value()
 
 
+def _folders(settings: Settings) -> list[Path]:
+    return [*settings.connectors, *installed({*(settings.allow_connectors or ()), *settings.platforms})]
+
+
+def offers(settings: Settings) -> dict[str, Loaded]:
+    """The connectors that the settings would load, and their strategy looked through, without a secret being read.
+
+    Raises ConfigurationError where the settings name a platform or a data set that is not there, and ManifestError.
+    """
+    entries = {name: (p.enabled, p.tuning()) for name, p in settings.platforms.items()}
+    found = reached(find(_folders(settings), settings.allow_connectors), entries, settings.allow_connectors)
+    strategy_of(settings, found)
+    return found
+
+
 @asynccontextmanager
 async def open_services(
     settings: Settings, *, now: Now = utc_now, metrics: Metrics | None = None, resume: bool = False
@@ -96,9 +112,10 @@ async def open_services(
     try:
         state = DatabaseState()
         connectors = load_connectors(
-            folders=[*settings.connectors, *installed({*(settings.allow_connectors or ()), *settings.platforms})],
+            folders=_folders(settings),
             allow=settings.allow_connectors,
             platforms={name: (p.enabled, p.base_url, _credentials(name, p)) for name, p in settings.platforms.items()},
+            tunings={name: p.tuning() for name, p in settings.platforms.items()},
             transport=transport,
             state=state,
             switches=switches_folder(settings),

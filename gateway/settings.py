@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,12 +28,16 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from connectors.engine.tuning import Tuning, windows_of
+from connectors.manifest_text import Refusal
 from consent.consents import ENTERPRISE
 from consent.log.note import COSIGNATURE, NoteError, Vkey
 from consent.retention import EVIDENCE_DAYS, Rule, Rules
 from consent.shredding import Reason
 from schemas.base import Name, ShortText, first_flaw
 from schemas.errors import ConfigurationError
+from schemas.manifest import Duration
+from schemas.manifest import Limits as ManifestLimits
 
 DEFAULT_DATA = Path(".xinqiao")
 Role = Literal["lender", "operator", "auditor"]
@@ -73,6 +86,28 @@ class Platform(_Part):
     credentials: dict[str, SecretStr] = Field(default_factory=dict)
     required: bool = True
     """Whether a profile is incomplete while this platform does not answer."""
+    weight: Annotated[int, Field(ge=1, le=100)] = 1
+    """Of platforms that disagree, the heavier is believed."""
+    limits: ManifestLimits = ManifestLimits()
+    """In place of the manifest's: only the keys that are given."""
+    freshness: dict[Name, Duration] = Field(default_factory=dict)
+    """By data set, how old this platform's data may be."""
+
+    @field_validator("limits")
+    @classmethod
+    def _has_time_zones(cls, value: ManifestLimits) -> ManifestLimits:
+        try:
+            windows_of(value)
+        except Refusal as refusal:
+            raise ValueError(refusal.mend) from None
+        return value
+
+    @field_serializer("limits")
+    def _given(self, value: ManifestLimits) -> dict[str, Any]:
+        return value.model_dump(exclude_unset=True)
+
+    def tuning(self) -> Tuning:
+        return Tuning(self.limits, self.freshness)
 
 
 class Witness(_Part):
@@ -241,11 +276,17 @@ class Settings(BaseSettings):
         return self.keys if self.keys is not None else self.data / "keys"
 
 
-def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
-    """Settings from ``config`` (else XINQIAO_CONFIG) and the environment; ConfigurationError names the bad key."""
-    _check_variables(os.environ)
+def settings_file(config: Path | None) -> Path | None:
+    """The file that is read: ``config``, else the one that XINQIAO_CONFIG names."""
     named = os.environ.get("XINQIAO_CONFIG")
-    file = config or (Path(named) if named else None)
+    return config or (Path(named) if named else None)
+
+
+def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
+    """Settings from ``config`` (else XINQIAO_CONFIG) and the environment; ConfigurationError names the bad key, and the
+    file that was read with the environment."""
+    _check_variables(os.environ)
+    file = settings_file(config)
     if file is not None and not file.is_file():
         raise ConfigurationError(at="config", mend="the file does not exist")
 
@@ -256,7 +297,7 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
         settings = FromFile(**{k: v for k, v in overrides.items() if v is not None})
     except ValidationError as err:
         at, mend = first_flaw(err)
-        raise ConfigurationError(at=at, mend=mend) from None
+        raise ConfigurationError(at=at, mend=mend, **({"file": str(file)} if file else {})) from None
     except SettingsError as err:
         # The library says which setting in its text only; the value is not in it, and nothing else of it is shown.
         field = re.search(r'field "([a-z_]+)"', str(err))

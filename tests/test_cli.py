@@ -635,6 +635,25 @@ def test_a_lenders_private_key_is_refused_before_the_settings_are_shown(xinqiao:
     assert "aW52ZW50ZWQtc2VjcmV0" not in result.out + result.err
 
 
+def test_a_platform_nobody_knows_is_named_with_the_file_before_anything_starts(xinqiao: Run, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("[platforms.sh-taxx]\nweight = 2\n")
+    result = xinqiao("config", "check", "--config", wrong)
+    assert result.status == 2
+    assert f"at=platforms.sh-taxx connector=sh-taxx file={wrong}" in result.err
+    assert "did you mean `sh-tax`?" in result.err
+
+
+def test_a_connector_is_shown_with_the_rules_it_is_asked_by(xq: Run) -> None:
+    shown = xq("connectors", "show", "sh-hrss", "--json").json
+    assert shown["limits"]["manifest"] == shown["limits"]["in_force"]
+    assert shown["freshness"]["manifest"].keys() == shown["datasets"].keys()
+    assert (shown["required"], shown["weight"]) == (True, 1)
+    told = xq("connectors", "show", "sh-hrss").out
+    assert "limits.rate" in told
+    assert "freshness.social_insurance" in told
+
+
 def test_a_setting_nobody_knows_is_named(xinqiao: Run, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("colour = 1")

@@ -106,6 +106,9 @@ async def test_one_platform_says_how_it_is_doing(world: World) -> None:
             if one["health"]["fetches"]:
                 break
             await asyncio.sleep(0.2)
+    assert one["limits"]["in_force"] == one["limits"]["manifest"]
+    assert one["freshness"]["in_force"]["social_insurance"] == one["freshness"]["manifest"]["social_insurance"]
+    assert (one["required"], one["weight"]) == (True, 1)
     assert one["health"]["p50_ms"] > 0
     assert one["health"]["breaker"] == "closed"
     missing = await world.send("GET", "/v1/platforms/nothing", lender=world.lender)

@@ -10,6 +10,7 @@ from connectors.registry import load_connectors
 from connectors.transport import AioTransport
 from gateway.profile.plan import Way
 from gateway.profile.strategy import strategy_of
+from gateway.services import offers
 from gateway.settings import Settings
 from schemas.errors import ConfigurationError
 
@@ -50,6 +51,26 @@ async def test_the_platform_behind_an_outlet_need_not_be_connected(connectors: d
 async def test_a_platform_may_be_optional(connectors: dict[str, Connector]) -> None:
     platforms = {"acfic-sh": {"required": False}, "sh-hrss": {}}
     assert strategy_of(settings(platforms=platforms), connectors).optional == frozenset({"acfic-sh"})
+
+
+async def test_weights_and_freshness_come_from_the_settings(connectors: dict[str, Connector]) -> None:
+    platforms = {"sh-hrss": {"weight": 3, "freshness": {"social_insurance": "36h"}}, "acfic-sh": {}}
+    found = strategy_of(settings(platforms=platforms), connectors)
+    assert found.weights == {"sh-hrss": 3, "acfic-sh": 1}
+    assert found.fresh_days == {("sh-hrss", "social_insurance"): 1}
+
+
+def test_what_is_loaded_can_be_looked_through_without_a_secret() -> None:
+    held = settings(platforms={"sh-hrss": {}}, sources={"social_insurance": ["sh-hrss"]})
+    assert "sh-hrss" in offers(held)
+    for more, at in (
+        ({"platforms": {"sh-hrs": {}}}, "platforms.sh-hrs"),
+        ({"platforms": {"sh-hrss": {"freshness": {"judicial": "1d"}}}}, "platforms.sh-hrss.freshness.judicial"),
+        ({"sources": {"social_insurance": ["sh-hrss"]}}, "sources.social_insurance"),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            offers(settings(**more))
+        assert caught.value.details["at"] == at
 
 
 @pytest.mark.parametrize(

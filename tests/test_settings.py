@@ -127,12 +127,18 @@ def test_no_form_of_the_settings_shows_a_secret(file: Path) -> None:
         ("[lenders.enterprise]\nname = 'x'\njwks = {}", "lenders"),
         ("[lenders.operator]\nname = 'x'\njwks = {}", "lenders"),
         (f'"{SECRET} 张三" = 1', "?"),
+        ("[platforms.sh-tax]\nweight = 0", "platforms.sh-tax.weight"),
+        ('[platforms.sh-tax.limits]\nrate = "fast"', "platforms.sh-tax.limits.rate"),
+        ("[platforms.sh-tax.limits]\ncolour = 1", "platforms.sh-tax.limits.colour"),
+        ('[platforms.sh-tax.limits]\nmaintenance = ["daily 01:00-02:00 Asia/Nowhere"]', "platforms.sh-tax.limits"),
+        ('[platforms.sh-tax.freshness]\ntax_returns = "soon"', "platforms.sh-tax.freshness.tax_returns"),
     ],
 )
 def test_a_mistake_is_named_by_its_key_and_never_by_its_value(tmp_path: Path, text: str, at: str) -> None:
     path = tmp_path / "wrong.toml"
     path.write_text(text, "utf-8")
-    assert mistake(path)["at"] == at.replace("[key]", "?")
+    said = mistake(path)
+    assert (said["at"], said["file"]) == (at.replace("[key]", "?"), str(path))
 
 
 @pytest.mark.parametrize("content", [b"port = ", b"\xff\xfe", b"port 8400"])
@@ -207,3 +213,10 @@ def test_the_database_is_postgresql_and_its_password_is_never_shown(
         load_settings(file)
     assert caught.value.details["at"] == "database"
     assert SECRET not in str(caught.value)
+
+
+def test_of_a_platforms_limits_only_what_was_given_is_kept_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XINQIAO_PLATFORMS", '{"sh-tax": {"limits": {"rate": "20/s", "daily": 9}}}')
+    settings = load_settings()
+    assert settings.model_dump()["platforms"]["sh-tax"]["limits"] == {"rate": "20/s", "daily": 9}
+    assert settings.platforms["sh-tax"].tuning().limits.model_fields_set == {"rate", "daily"}

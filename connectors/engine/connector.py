@@ -13,6 +13,7 @@ from connectors.engine.call import Caller, Line, Transport
 from connectors.engine.pending import Tickets
 from connectors.engine.plan import per_second, seconds
 from connectors.engine.run import Run
+from connectors.engine.tuning import AS_STATED, Tuning, windows_of
 from connectors.engine.window import changes
 from connectors.manifest import Loaded
 from connectors.ports import Guard, MemoryState, StateStore
@@ -23,6 +24,7 @@ from connectors.signing.base import Signer, new_nonce
 from connectors.skew import PlatformClock
 from schemas.base import utc_text
 from schemas.errors import ConfigurationError, InvalidRequest, Maintenance
+from schemas.manifest import Manifest
 
 EARLY = 0.2
 """Seconds."""
@@ -33,7 +35,8 @@ class DeclarativeConnector:
 
     ``secrets`` are this connector's own, by the names that its manifest declares. ``base_url`` replaces the
     manifest's. ``clock`` gives Unix seconds; ``nonce`` 10 to 20 letters or digits that no earlier request had.
-    ``state`` outlives a fetch; without it that is this object's memory.
+    ``state`` outlives a fetch; without it that is this object's memory. ``tuning`` is what holds here in place of what
+    the manifest says.
     Raises ConfigurationError where a secret is missing or has not the form that the scheme needs.
     """
 
@@ -48,6 +51,7 @@ class DeclarativeConnector:
         nonce: Callable[[], str] = new_nonce,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         state: StateStore | None = None,
+        tuning: Tuning = AS_STATED,
     ) -> None:
         manifest = loaded.manifest
         if missing := sorted(set(manifest.auth.secrets) - secrets.keys()):
@@ -57,7 +61,12 @@ class DeclarativeConnector:
         self._clock = clock
         self._sleep = sleep
         self._state = state or MemoryState()
-        limits, reply = manifest.limits, manifest.reply
+        self.limits = limits = tuning.limits_of(manifest)
+        """As they are in force; the manifest's own are in ``manifest``."""
+        self.freshness = tuning.freshness_of(manifest)
+        """In force too, by data set."""
+        self._windows = windows_of(limits)
+        reply = manifest.reply
         self._caps = (limits.max_pages, limits.max_rows)
         self._line = Line(
             base_url=base_url or manifest.base_url,
@@ -85,6 +94,10 @@ class DeclarativeConnector:
     @property
     def id(self) -> str:
         return self._loaded.manifest.id
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._loaded.manifest
 
     @property
     def version(self) -> str:
@@ -116,11 +129,11 @@ class DeclarativeConnector:
     @property
     def daily(self) -> int | None:
         """Calls that the platform allows in a day of Asia/Shanghai."""
-        return self._loaded.manifest.limits.daily
+        return self.limits.daily
 
     def maintained_until(self) -> datetime | None:
         """When the maintenance window that it is in now ends."""
-        now, windows = datetime.fromtimestamp(self._clock(), UTC), self._loaded.windows
+        now, windows = datetime.fromtimestamp(self._clock(), UTC), self._windows
         return changes(windows, now) if any(window.covers(now) for window in windows) else None
 
     @property
@@ -131,11 +144,11 @@ class DeclarativeConnector:
     @property
     def outlet(self) -> bool:
         """Whether it passes on what other platforms hold."""
-        return self._loaded.manifest.outlet
+        return self._loaded.outlet
 
     @property
     def datasets(self) -> Mapping[str, frozenset[str]]:
-        return {name: frozenset(plan.specs) for name, plan in self._loaded.plans.items()}
+        return self._loaded.datasets
 
     async def fetch(self, query: Query, guard: Guard, deadline: float, progress: Progress) -> Reply:
         """See connectors.base.Connector. InvalidRequest for a data set or fields that the manifest does not offer, and
@@ -145,10 +158,10 @@ class DeclarativeConnector:
             raise InvalidRequest(at="dataset", connector=self.id)
         if query.first > query.last or query.fields.isdisjoint(plan.specs):
             raise InvalidRequest(at="period" if query.first > query.last else "fields", connector=self.id)
-        if self._loaded.windows:
+        if self._windows:
             now = datetime.fromtimestamp(self._clock(), UTC)
-            if any(window.covers(now) for window in self._loaded.windows):
-                ends = changes(self._loaded.windows, now)
+            if any(window.covers(now) for window in self._windows):
+                ends = changes(self._windows, now)
                 raise Maintenance(connector=self.id, **({} if ends is None else {"next_attempt_at": utc_text(ends)}))
         if plan.ticket:
             # A little before the time is up, so that what was not ready is known as such and not as cut off.

@@ -168,7 +168,7 @@ def connector_of(
     limits = limits.model_copy(
         update={"attempts": 1, "rate": "100000/s", "maintenance": [], "timeout": timeout or limits.timeout}
     )
-    patient = replace(loaded, manifest=loaded.manifest.model_copy(update={"limits": limits}), windows=())
+    patient = replace(loaded, manifest=loaded.manifest.model_copy(update={"limits": limits}))
     return DeclarativeConnector(
         patient,
         transport,

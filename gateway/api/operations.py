@@ -10,12 +10,14 @@ from pydantic import Field
 
 from connectors.base import Connector
 from connectors.engine.connector import DeclarativeConnector
+from connectors.engine.tuning import AS_STATED
 from consent.profiles import access_refused
 from gateway.api.routing import LENDER, METRICS, REFUSALS, TOKENS, Route, answer, json_response
 from gateway.jobs.standing import Standing, standing
-from gateway.services import SERVICES
+from gateway.services import SERVICES, Services
 from schemas.base import Count, Json, Model, Name, Ratio, ShortText, Time
 from schemas.errors import InvalidClient, NotFound, StorageUnavailable, UnsupportedMediaType
+from schemas.manifest import Duration, Limits
 from schemas.problems import PROBLEMS
 
 _STATIC = files("gateway") / "static"
@@ -56,11 +58,27 @@ class PlatformHealth(Model):
     next_attempt_at: Time | None = Field(description="when it is asked again; null where it is asked now")
 
 
+class PlatformLimits(Model):
+    manifest: Limits
+    in_force: Limits = Field(description="the manifest's, with what the operator says in place of it")
+
+
+class PlatformFreshness(Model):
+    """How old the data may be, by data set."""
+
+    manifest: dict[Name, Duration]
+    in_force: dict[Name, Duration]
+
+
 class PlatformInfo(Model):
     id: Name
     version: ShortText
     assurance: ShortText = Field(description="published-spec, or assumed: a field map that no public text confirms")
     datasets: dict[Name, list[Name]]
+    required: bool = Field(description="whether a profile is incomplete while it does not answer")
+    weight: Count = Field(description="of platforms that disagree, the heavier is believed")
+    limits: PlatformLimits | None = Field(description="null for a connector without a manifest")
+    freshness: PlatformFreshness | None
     health: PlatformHealth
 
 
@@ -118,7 +136,7 @@ async def metrics(request: web.Request) -> web.Response:
 async def platforms(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     of = await standing(services)
-    return answer(PlatformList(platforms=[_info(c, of(c)) for c in services.connectors.values()]))
+    return answer(PlatformList(platforms=[_info(services, c, of(c)) for c in services.connectors.values()]))
 
 
 async def platform(request: web.Request) -> web.Response:
@@ -127,16 +145,24 @@ async def platform(request: web.Request) -> web.Response:
     if found is None:
         await services.evidence.submit(access_refused(request[LENDER], NotFound.code, "read platform", None))
         raise NotFound(what="platform")
-    return answer(_info(found, (await standing(services))(found)))
+    return answer(_info(services, found, (await standing(services))(found)))
 
 
-def _info(connector: Connector, stands: Standing) -> PlatformInfo:
+def _info(services: Services, connector: Connector, stands: Standing) -> PlatformInfo:
     share = stands.summary.share
+    limits, freshness = None, None
+    if isinstance(connector, DeclarativeConnector):
+        limits = PlatformLimits(manifest=connector.manifest.limits, in_force=connector.limits)
+        freshness = PlatformFreshness(manifest=AS_STATED.freshness_of(connector.manifest), in_force=connector.freshness)
     return PlatformInfo(
         id=connector.id,
         version=connector.version,
         assurance=connector.assurance,
         datasets={name: sorted(fields) for name, fields in connector.datasets.items()},
+        required=connector.id not in services.strategy.optional,
+        weight=services.strategy.weights.get(connector.id, 1),
+        limits=limits,
+        freshness=freshness,
         health=PlatformHealth(
             fetches=stands.summary.fetches,
             success_share=None if share is None else str(share),

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from connectors.engine.connector import DeclarativeConnector
+from connectors.engine.tuning import AS_STATED
 from connectors.kit.suite import suite
 from connectors.registry import BUILT_IN
 from gateway.cli.fetch import fetch, loaded
@@ -88,22 +90,46 @@ def _show_health(as_json: bool) -> None:
         print_table("近 30 分钟 the last 30 minutes", columns, [_cells(one) for one in found])
 
 
+def _cell(value: object) -> str:
+    return "—" if value in (None, []) else ", ".join(value) if isinstance(value, list) else str(value)
+
+
 def _cells(one: dict[str, Any]) -> list[str]:
-    return ["—" if value is None else str(value) for value in one.values()]
+    return [_cell(value) for value in one.values()]
 
 
 @app.command()
 def show(connector: str, as_json: AsJson = False) -> None:
-    """查看 One connector: each data set with the canonical fields it can give."""
+    """查看 One connector: its data sets with the canonical fields they can give, and by which rules it is asked."""
 
-    async def work(services: Services) -> dict[str, list[str]]:
-        return {name: sorted(fields) for name, fields in loaded(services, connector).datasets.items()}
+    async def work(services: Services) -> dict[str, Any]:
+        held, strategy = loaded(services, connector), services.strategy
+        found: dict[str, Any] = {
+            "id": held.id,
+            "datasets": {name: sorted(fields) for name, fields in held.datasets.items()},
+            "required": held.id not in strategy.optional,
+            "weight": strategy.weights.get(held.id, 1),
+        }
+        if isinstance(held, DeclarativeConnector):
+            stated, in_force = held.manifest.limits.model_dump(), held.limits.model_dump()
+            found["limits"] = {"manifest": stated, "in_force": in_force}
+            found["freshness"] = {"manifest": AS_STATED.freshness_of(held.manifest), "in_force": held.freshness}
+        return found
 
     found = run(work)
     if as_json:
-        print_json({"id": connector, "datasets": found})
-    else:
-        print_table(connector, ["数据集", "字段"], [[name, ", ".join(fields)] for name, fields in found.items()])
+        print_json(found)
+        return
+    print_table(
+        connector, ["数据集", "字段"], [[name, ", ".join(fields)] for name, fields in found["datasets"].items()]
+    )
+    rules = [["必需 required", "", found["required"]], ["权重 weight", "", found["weight"]]]
+    for kind in ("limits", "freshness"):
+        both = found.get(kind, {"manifest": {}, "in_force": {}})
+        rules += [
+            [f"{kind}.{key}", _cell(stated), _cell(both["in_force"][key])] for key, stated in both["manifest"].items()
+        ]
+    print_table("规则 rules", ["项", "平台说明 manifest", "现行 in force"], rules)
 
 
 def _switch(connector: str) -> Path:

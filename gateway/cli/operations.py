@@ -21,9 +21,10 @@ from connectors.sandbox.server import PLATFORMS, start_sandbox
 from gateway import memory
 from gateway.app import create_app
 from gateway.auth.tokens import client_keys
-from gateway.cli.shared import AsJson, fail, print_json, print_table, say, settings
+from gateway.cli.shared import AsJson, State, fail, print_json, print_table, say, settings
 from gateway.profile.request import ProfileRequest
-from gateway.settings import Settings
+from gateway.services import offers
+from gateway.settings import Settings, settings_file
 from gateway.telemetry import configure_logging
 from gateway.workers import Workers, reserved
 from schemas.base import json_schema
@@ -140,8 +141,13 @@ def sandbox(
 
 @config_app.command("check")
 def config_check(as_json: AsJson = False) -> None:
-    """检查 Read the settings, say what they are; secrets are not shown."""
+    """检查 Read the settings, hold them against the connectors, say what they are; secrets are not shown."""
     held = settings()
+    try:
+        offers(held)
+    except ConfigurationError as error:
+        file = settings_file(State.config)
+        raise ConfigurationError(**error.details, **({"file": str(file)} if file else {})) from None
     for name, client in held.clients.items():
         # A private key that was pasted by mistake must not be shown.
         client_keys(f"{client.role}s.{name}", client.jwks)

@@ -10,7 +10,7 @@ from gateway.profile.checks.base import CONFLICT, Dict
 from gateway.profile.collect import Gathered
 from gateway.profile.crosschecks import cross_check
 from gateway.profile.indicators import indicators
-from gateway.profile.material import RANK, SourceState, material, states
+from gateway.profile.material import SourceState, material, states, strength
 from gateway.profile.measures import figures
 from gateway.profile.normalise import Values, normalise
 from gateway.profile.plan import Plan, YearMonth
@@ -150,11 +150,10 @@ def _sections(
     return sections
 
 
-def _strength(one: SourceState) -> tuple[int, int, str]:
-    """As gateway.profile.material orders answers: the section goes by the source its values came from."""
-    reply = one.gathered.reply
-    as_of = 0 if reply is None or reply.as_of is None else reply.as_of.toordinal()
-    return RANK[one.state], -as_of, one.gathered.item.platform
+def _strength(one: SourceState) -> tuple[int, int, int, str]:
+    """The section goes by the source its values came from."""
+    reply, item = one.gathered.reply, one.gathered.item
+    return strength(one.state, item.weight, None if reply is None else reply.as_of, item.platform)
 
 
 def _section(

@@ -34,6 +34,13 @@ MONTHLY = ("social_insurance", "provident_fund")
 """Data sets that have a row for every month, so that a month missing between two others is a gap."""
 
 
+def strength(state: State, weight: int, as_of: date | None, platform: str) -> tuple[int, int, int, str]:
+    """By this the sources of one data set are ordered, the one that is believed first: the strongest state, because the
+    section shows it; then the operator's weight; then the most recent; then a name, so that the order of arrival
+    cannot decide."""
+    return RANK[state], -weight, -(as_of or date.min).toordinal(), platform
+
+
 class Answer(NamedTuple):
     """One source that answered: found something, or confirmed that it holds no record."""
 
@@ -46,7 +53,9 @@ class Answer(NamedTuple):
     gaps: tuple[str, ...]
     """Months missing between the first and the last month given."""
     withheld: frozenset[str] = frozenset()
-    """As in gateway.profile.plan.Item."""
+    """As in gateway.profile.plan.Item, like the next two."""
+    weight: int = 1
+    fresh_days: int | None = None
 
     @property
     def whole(self) -> bool:
@@ -133,7 +142,7 @@ def states(gathered: Sequence[Gathered], policy: CheckPolicy, max_age: int | Non
         # Months that our own failed calls left out say nothing about the source.
         whole = one.reply is not None and one.reply.found is Found.FOUND
         gaps = inner_gaps(one.reply.records) if one.reply and whole and one.item.dataset in MONTHLY else ()
-        limit = policy.fresh_for(one.item.dataset, max_age)
+        limit = policy.fresh_for(one.item.dataset, max_age, one.item.fresh_days)
         result.append(SourceState(one, *state_of(one, gaps, limit, today), gaps))
     return result
 
@@ -152,11 +161,22 @@ def material(
         if reply is None or one.state is State.UNAVAILABLE:
             continue
         rows = () if reply.found is Found.ABSENT else reply.records
-        answer = Answer(item.source, item.platform, item.dataset, one.state, rows, reply.as_of, one.gaps, item.withheld)
+        answer = Answer(
+            item.source,
+            item.platform,
+            item.dataset,
+            one.state,
+            rows,
+            reply.as_of,
+            one.gaps,
+            item.withheld,
+            item.weight,
+            item.fresh_days,
+        )
         answers.setdefault(item.dataset, []).append(answer)
     for several in answers.values():
         if len(several) > 1:
-            several.sort(key=lambda a: (RANK[a.state], -(a.as_of or date.min).toordinal(), a.platform))
+            several.sort(key=lambda a: strength(a.state, a.weight, a.as_of, a.platform))
     former: list[str] = []
     registered: list[str] = []
     for registration in answers.get("registration", ()):

@@ -25,11 +25,14 @@ class Way(NamedTuple):
 class Strategy:
     """What the operator wants. ``ways``: by data set, in order of preference; the next is asked only where the one
     before gave nothing. ``optional``: platforms whose silence leaves a profile complete. ``outlets``: connectors that
-    are asked for other platforms' data only."""
+    are asked for other platforms' data only. ``weights``: of platforms that disagree, the heavier is believed; each has
+    1 where nothing is said. ``fresh_days``: by platform and data set, how old its data may be."""
 
     ways: Mapping[str, tuple[Way, ...]] = field(default_factory=lambda: MappingProxyType({}))
     optional: frozenset[str] = frozenset()
     outlets: frozenset[str] = frozenset()
+    weights: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    fresh_days: Mapping[tuple[str, str], int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 EVERY = Strategy()
@@ -49,6 +52,9 @@ class Item:
     fallback: bool = False
     """Asked only where the item before it, of the same data set, gave nothing."""
     optional: bool = False
+    weight: int = 1
+    fresh_days: int | None = None
+    """How old the data may be, where the operator said it; else gateway.profile.policy decides."""
 
     @property
     def connector(self) -> str:
@@ -146,7 +152,15 @@ def _items(
         offered = offers.get(way.outlet or way.platform, {}).get(name, frozenset())
         consented = covered.get(way, set())
         if fields := offered & consented:
-            optional = way.platform in strategy.optional
-            fallback = ordered is not None and not first
-            yield Item(way.platform, name, fields, offered - consented, way.outlet, fallback, optional)
+            yield Item(
+                way.platform,
+                name,
+                fields,
+                offered - consented,
+                way.outlet,
+                fallback=ordered is not None and not first,
+                optional=way.platform in strategy.optional,
+                weight=strategy.weights.get(way.platform, 1),
+                fresh_days=strategy.fresh_days.get((way.platform, name)),
+            )
             first = False

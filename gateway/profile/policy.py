@@ -48,7 +48,8 @@ class CheckPolicy:
     receivable_tolerance: Decimal = Decimal("0.05")
     fresh_days: Mapping[str, int] = field(default_factory=lambda: FRESH_DAYS)
 
-    def fresh_for(self, dataset: str, max_age: int | None) -> int:
-        """Days: the policy's figure, or what the lender asked for where that is stricter."""
-        days = self.fresh_days.get(dataset, 31)
+    def fresh_for(self, dataset: str, max_age: int | None, operators: int | None = None) -> int:
+        """Days: the operator's figure for the source or else the policy's, or what the lender asked for where that is
+        stricter."""
+        days = self.fresh_days.get(dataset, 31) if operators is None else operators
         return days if max_age is None else min(days, max_age)

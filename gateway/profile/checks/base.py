@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from gateway.profile.material import RANK, Answer
 from schemas.amounts import decimal_text
 from schemas.profile import Outcome, Severity
 
@@ -23,6 +24,15 @@ def stated(source: str, value: object, unit: str | None = None, period: str | No
 
 def took(source: str, zh: str, en: str) -> Dict:
     return {"source": source, "why": {"zh": zh, "en": en}}
+
+
+def took_of_two(taken: Answer, other: Answer, ref: str, zh: str, en: str) -> Dict:
+    """As ``took``; where the operator's weights decided between two sources of one data set, the reason says so."""
+    if taken.dataset == other.dataset and taken.weight != other.weight and RANK[taken.state] == RANK[other.state]:
+        weights = f"{taken.platform} {taken.weight}, {other.platform} {other.weight}"
+        zh += f"两来源之间按设置的权重取较大者（{weights}）。"
+        en += f" Between the two the operator's weights decided ({weights})."
+    return took(ref, zh, en)
 
 
 def finding(

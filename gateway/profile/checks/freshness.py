@@ -14,8 +14,9 @@ def check(material: Material, policy: CheckPolicy, max_age: int | None) -> list[
     undated: list[str] = []
     cut: list[str] = []
     for dataset, answers in material.answers.items():
-        limit = policy.fresh_for(dataset, max_age)
         for answer in answers:
+            limit = policy.fresh_for(dataset, max_age, answer.fresh_days)
+            by = f"policy {policy.version}" if answer.fresh_days is None else "settings"
             if answer.state is State.PARTIAL and not answer.gaps:
                 cut.append(answer.source)
                 continue
@@ -48,7 +49,7 @@ def check(material: Material, policy: CheckPolicy, max_age: int | None) -> list[
                         ],
                         "数据截至日期早于要求。",
                         "The as-of date is older than asked.",
-                        tolerance=f"{limit} days (policy {policy.version})",
+                        tolerance=f"{limit} days ({by})",
                     )
                 )
             else:

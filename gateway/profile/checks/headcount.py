@@ -11,7 +11,7 @@ from gateway.profile.checks.base import (
     Dict,
     finding,
     stated,
-    took,
+    took_of_two,
     unknown,
 )
 from gateway.profile.material import month_text
@@ -91,7 +91,9 @@ def _compare(a: Heads, b: Heads, policy: CheckPolicy, tolerance: str) -> Dict:
     apart = abs(count_a - count_b) >= policy.headcount_difference
     inside = count_b > 0 and policy.headcount_low <= Decimal(count_a) / count_b <= policy.headcount_high
     prefer_a = PRECEDENCE.index(a.measure) < PRECEDENCE.index(b.measure)
-    taken = took(
+    taken = took_of_two(
+        a.answer if prefer_a else b.answer,
+        b.answer if prefer_a else a.answer,
         ref_a if prefer_a else ref_b,
         "按月实缴、对应到人的来源优先，其次为新近、完整的来源。",
         "A source paid monthly for named persons goes first, then the more complete and recent one.",

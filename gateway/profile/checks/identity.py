@@ -17,6 +17,7 @@ from gateway.profile.checks.base import (
     finding,
     stated,
     took,
+    took_of_two,
     unknown,
 )
 from gateway.profile.material import Answer, Material
@@ -175,7 +176,7 @@ def _compare(
         since is not None
         and ((answer.as_of or material.today) - date.fromisoformat(str(since))).days <= policy.representative_lag_days
     )
-    taken = took(first.ref(0), *_REGISTER)
+    taken = took_of_two(first, answer, first.ref(0), *_REGISTER)
     if match is NameMatch.SAME:
         verdict = CONSISTENT, INFO, "法定代表人相符。", "The legal representative agrees."
     elif match is NameMatch.MASKED:
@@ -209,5 +210,5 @@ def _address(first: Answer, other: Answer) -> Dict:
         [stated(first.ref(0), left), stated(other.ref(0), right)],
         "住所相符。" if same else "两个来源的住所不一致。",
         "The address agrees." if same else "Two sources give different addresses.",
-        taken=took(first.ref(0), *_REGISTER),
+        taken=took_of_two(first, other, first.ref(0), *_REGISTER),
     )

@@ -16,7 +16,7 @@ from gateway.profile.checks.base import (
     Dict,
     finding,
     stated,
-    took,
+    took_of_two,
     unknown,
 )
 from gateway.profile.checks.unit import Pair, Side, is_unit_error
@@ -117,7 +117,9 @@ def _finding(one: Compared, policy: CheckPolicy) -> Dict:
         )
     larger = max(abs(left.amount), abs(right.amount))
     apart = abs(left.amount - right.amount) / larger if larger else Decimal(0)
-    taken = took(
+    taken = took_of_two(
+        one.a.answer,
+        one.b.answer,
         left.ref,
         "纳税申报负有法律责任，优先于开票汇总与企业自报；同类来源取较完整、较新者。",
         "A tax return is filed under legal liability and goes before invoices and the firm's own report;"
