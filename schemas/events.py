@@ -311,13 +311,13 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                 _WEBHOOK,
             ),
             EventType(
-                "webhook.closed",
             EventType(
-                "log.clock_stepped",
+                "clock.stepped",
                 "时钟跳变",
                 "A gateway process saw the clock that the times of the log come from move beside its monotonic one",
                 {"seconds": "by how many whole seconds since it looked last, negative where it was put back"},
             ),
+                "webhook.closed",
                 "关闭回调",
                 "Nothing is sent to a webhook any more",
                 {**_WEBHOOK, "code": "deleted by its lender, or gone: its endpoint answered 410"},

@@ -44,7 +44,7 @@ async def test_profiles_go_on_and_the_log_says_where_its_clock_was_moved(world: 
     assert sections == ["present"] * 3
     assert [line["duration_ms"] for line in lines if line["event"] == "clock_stepped"] == [-3_600_000, 3_600_000]
     told = [(one["event"], one.get("seconds")) for one in entries(world)]
-    steps = [seconds for event, seconds in told if event == "log.clock_stepped"]
+    steps = [seconds for event, seconds in told if event == "clock.stepped"]
     assert steps == [-3600, 3600]
     report = await export_and_verify(world.demo.services, world.demo.services.settings.data / "export")
     assert report.ok

@@ -38,4 +38,4 @@ class Stepped(Command[None]):
     seconds: int
 
     def decide(self, batch: Batch) -> None:
-        batch.append("log.clock_stepped", "gateway", None, None, {"seconds": self.seconds})
+        batch.append("clock.stepped", "gateway", None, None, {"seconds": self.seconds})
