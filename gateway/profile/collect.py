@@ -112,7 +112,7 @@ async def collect(
                 error = ConnectorFault()
         except UpstreamError as known:
             error = known
-        except Exception:  # a defect of a connector is isolated here, and named without its text
+        except (Exception, SystemExit):  # a defect of a connector is isolated here, and named without its text
             error = ConnectorFault()
         if watched.refusal is not None:
             raise watched.refusal

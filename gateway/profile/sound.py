@@ -15,6 +15,8 @@ from gateway.profile.plan import Item
 from schemas.records import CATALOGUE, Record
 
 _LONGEST = 200
+MOST = 10_000
+"""Records of one answer. More would keep every other request of the process waiting while they are looked at."""
 
 
 def sound(reply: Reply, item: Item) -> bool:
@@ -30,6 +32,7 @@ def _envelope(reply: Reply) -> bool:
     return (
         isinstance(reply.found, Found)
         and isinstance(reply.records, tuple)
+        and len(reply.records) <= MOST
         and (reply.as_of is None or type(reply.as_of) is date)
         and isinstance(reply.fetched_at, datetime)
         and reply.fetched_at.tzinfo is not None
