@@ -21,6 +21,7 @@ from consent.profiles import reply_name
 from consent.rows import ISSUED, OPEN, terms_of
 from consent.sealing import status_record
 from consent.tables import (
+    consent_documents,
     consent_requests,
     consent_status,
     consent_texts,
@@ -49,8 +50,9 @@ _DOCUMENTS = select(
     consents.c.grantee,
     consents.c.valid_to,
     consents.c.retention_days,
-    consents.c.document,
-)
+    consents.c.digest,
+    consent_documents.c.document,
+).join_from(consents, consent_documents, isouter=True)
 _CHANGES = (
     select(consent_status, consents.c.subject)
     .join_from(consent_status, consents, isouter=True)
@@ -261,9 +263,11 @@ class _Keys:
         return self._set(subject).existing(subject, retention)
 
     def document(self, row: Any) -> bytes | None:
-        """None where it does not open."""
+        """None where it does not open, or is not the one that its consent's row names."""
         try:
             key = self.of(row.subject, RetentionClass.EVIDENCE)
+            if hashlib.sha256(row.document).digest() != row.digest:
+                return None
             return key.open("consents", row.id, Sealed.unpacked(row.document))
         except (KeysUnavailable, TypeError):
             return None
@@ -289,7 +293,7 @@ def _payloads(connection: Connection, told: _Told, keys: _Keys) -> Iterator[Flaw
     """Documents, reasons and sealed payloads under their commitments."""
     missing = dict(told.commitments)
     for row in connection.execute(_DOCUMENTS):
-        if f"{row.id}.1" in told.destroyed and not row.document:
+        if f"{row.id}.1" in told.destroyed and not row.digest and row.document is None:
             continue
         document = keys.document(row)
         if document is None or not keys.holds(row.subject, f"{row.id}.1", "consent", document, missing):

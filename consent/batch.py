@@ -129,7 +129,7 @@ class Batch:
 
     def write(self) -> tuple[Head, Growth]:
         self.keys.write(self.connection)
-        self.consents.write(self.connection, self.keys)
+        self.consents.write(self.connection, self.vault, self.keys)
         self.permits.write(self.connection)
         self.requests.write(self.connection)
         for table, rows in self._rows.items():

@@ -22,6 +22,7 @@ from consent.log.rotation import EVENT as ROTATED
 from consent.log.trust import Broken
 from consent.reads import entries_about, rotations
 from consent.sealing import status_record
+from consent.rows import CONSENT_ROWS
 from consent.tables import consent_status, consents, profiles, sealed
 from consent.vault import RetentionClass, Sealed, SubjectKey, Vault
 from schemas.errors import LogBroken
@@ -33,7 +34,7 @@ _PROFILE = (
     .limit(1)
 )
 _SEALED = select(sealed).where(sealed.c.id == bindparam("id"))
-_DOCUMENT = select(consents.c.document).where(consents.c.id == bindparam("id"))
+_DOCUMENT = CONSENT_ROWS.where(consents.c.id == bindparam("id"))
 _STATUS = (
     select(consent_status, consents.c.subject)
     .join_from(consent_status, consents)
@@ -132,7 +133,9 @@ class _Payloads:
         """None where it was destroyed, also where a later consent of the enterprise has given it a new key."""
         consent_id = entry["consent"]
         if name == "consent":
-            packed = self._connection.execute(_DOCUMENT, {"id": consent_id}).scalar_one()
-            return self._vault.document(consent_id, packed, lambda: key) if packed else None
+            row = self._connection.execute(_DOCUMENT, {"id": consent_id}).one()
+            if not row.digest:
+                return None
+            return self._vault.open_document(consent_id, row.digest, row.document, lambda: key)
         status = self._connection.execute(_STATUS, {"id": consent_id, "version": entry["version"]}).one()
         return None if status.reason is None else status_record(self._keys, status)

@@ -15,13 +15,14 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from consent.keys import KeySet
 from consent.policy import Terms, View
 from consent.storage import among, execute_many, fetch, listed
-from consent.tables import consents, idempotency, permits
+from consent.tables import consent_documents, consents, idempotency, permits
 from consent.vault import RetentionClass, SubjectKey, Vault
 from schemas.base import utc_text
 from schemas.consent import ConsentDocument, ConsentState
 
 OPEN = "open"
 ISSUED = "issued"
+_STATES = {state.value: state for state in ConsentState}
 
 
 @lru_cache(1024)
@@ -49,25 +50,34 @@ class ConsentRow:
     @classmethod
     def read(cls, row: Sequence[Any], vault: Vault, key: Callable[[], SubjectKey]) -> "ConsentRow":
         """From a row of ``CONSENT_ROWS``; ``key`` gives its subject's evidence key. Raises KeysUnavailable."""
-        document = vault.document(row[0], row[2], key)
-        return cls(row[0], row[1], document, row[3], ConsentState(row[4]), row[5], row[6], terms_of(document))
+        return cls.of(row, vault.open_document(row[0], row[2], row[7], key))
+
+    @classmethod
+    def of(cls, row: Sequence[Any], document: bytes) -> "ConsentRow":
+        return cls(row[0], row[1], document, row[3], _STATES[row[4]], row[5], row[6], terms_of(document))
 
     def view(self) -> View:
         return View(self.terms, self.state, self.uses, self.recent)
 
 
-CONSENT_ROWS = select(
+_CONSENTS = select(
     consents.c.id,
     consents.c.subject,
-    consents.c.document,
+    consents.c.digest,
     consents.c.registered_at,
     consents.c.state,
     consents.c.version,
     consents.c.uses,
 )
-_CONSENTS = CONSENT_ROWS.where(among(consents.c.id, "ids"))
+CONSENT_ROWS = _CONSENTS.add_columns(consent_documents.c.document).join_from(consents, consent_documents, isouter=True)
+"""Consents with their sealed documents. One whose document was destroyed has none, and an empty digest."""
+_WANTED = _CONSENTS.where(among(consents.c.id, "ids"))
+_DOCUMENTS = select(consent_documents.c.consent_id, consent_documents.c.document).where(
+    among(consent_documents.c.consent_id, "ids")
+)
 _RECENT = select(func.count()).where(among(permits.c.consent_id, "ids"), permits.c.granted_at > bindparam("since"))
 _ADD_CONSENT = insert(consents)
+_ADD_DOCUMENT = insert(consent_documents)
 _CHANGE_CONSENT = (
     update(consents)
     .where(consents.c.id == bindparam("id"))
@@ -103,16 +113,23 @@ class ConsentSet:
 
     def load(self, connection: Connection) -> list[str]:
         """Read what was wanted; answers with the subjects whose keys ``open`` needs."""
-        self._found = fetch(connection, _CONSENTS, ids=listed(self._wanted)) if self._wanted else []
+        self._found = fetch(connection, _WANTED, ids=listed(self._wanted)) if self._wanted else []
         return [row[1] for row in self._found]
 
     def open(self, connection: Connection, vault: Vault, keys: KeySet, now: datetime) -> None:
-        """Open what was read. Raises KeysUnavailable."""
+        """Open what was read, from what is stored only where it is not held open. Raises KeysUnavailable."""
+        documents = {row[0]: vault.document(row[0], row[2]) for row in self._found if row[2]}
+        closed = [consent_id for consent_id, document in documents.items() if document is None]
+        stored = dict(fetch(connection, _DOCUMENTS, ids=listed(closed))) if closed else {}
         for row in self._found:
             if not row[2]:
                 self.destroyed.add(row[0])  # At the end of its retention: there is nothing to decide on.
                 continue
-            held = ConsentRow.read(row, vault, partial(keys.existing, row[1], RetentionClass.EVIDENCE))
+            document = documents[row[0]]
+            if document is None:
+                key = partial(keys.existing, row[1], RetentionClass.EVIDENCE)
+                document = vault.open_document(row[0], row[2], stored.get(row[0]), key)
+            held = ConsentRow.of(row, document)
             if frequency := held.terms.grant.frequency:
                 held.recent = _recent(connection, held, now, frequency.days)
             self._rows[held.id] = held
@@ -131,19 +148,22 @@ class ConsentSet:
         row.new = True
         self._rows[row.id] = row
 
-    def write(self, connection: Connection, keys: KeySet) -> None:
+    def write(self, connection: Connection, vault: Vault, keys: KeySet) -> None:
         rows = self._rows.values()
-        execute_many(
-            connection,
-            _ADD_CONSENT,
-            [
+        new: list[dict[str, object]] = []
+        documents: list[dict[str, object]] = []
+        for r in rows:
+            if not r.new:
+                continue
+            key = keys.existing(r.subject, RetentionClass.EVIDENCE)
+            packed, digest = vault.seal_document(r.id, r.document, key)
+            documents.append({"consent_id": r.id, "document": packed})
+            new.append(
                 {
                     "id": r.id,
                     "grantee": r.terms.grant.grantee,
                     "subject": r.subject,
-                    "document": keys.existing(r.subject, RetentionClass.EVIDENCE)
-                    .seal("consents", r.id, r.document)
-                    .packed(),
+                    "digest": digest,
                     "registered_at": r.registered_at,
                     "valid_to": utc_text(r.terms.valid_to),
                     "retention_days": r.terms.grant.retention_days,
@@ -151,10 +171,9 @@ class ConsentSet:
                     "version": r.version,
                     "uses": r.uses,
                 }
-                for r in rows
-                if r.new
-            ],
-        )
+            )
+        execute_many(connection, _ADD_CONSENT, new)
+        execute_many(connection, _ADD_DOCUMENT, documents)
         execute_many(connection, _CHANGE_CONSENT, [r for r in rows if r.changed and not r.new])
 
 

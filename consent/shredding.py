@@ -29,7 +29,16 @@ from consent.permits import close
 from consent.rows import OPEN
 from consent.safe import Safe, Tombstone, newest_stones
 from consent.storage import among, execute_many, fetch, listed
-from consent.tables import consent_status, consents, keyring, log_entries, permits, sealed, subject_keys
+from consent.tables import (
+    consent_documents,
+    consent_status,
+    consents,
+    keyring,
+    log_entries,
+    permits,
+    sealed,
+    subject_keys,
+)
 from consent.vault import RetentionClass
 from schemas.base import Json
 from schemas.errors import InvalidValue, NotFound, UnderHold
@@ -77,7 +86,8 @@ _DELETE_SEALED = delete(sealed).where(
     sealed.c.key_version <= bindparam("up_to"),
 )
 _CONSENTS_OF = select(consents.c.id).where(among(consents.c.subject, "subjects"))
-_EMPTY_CONSENT = update(consents).where(consents.c.id == bindparam("of_consent")).values(document=_NOTHING)
+_EMPTY_CONSENT = update(consents).where(consents.c.id == bindparam("of_consent")).values(digest=_NOTHING)
+_DELETE_DOCUMENT = delete(consent_documents).where(consent_documents.c.consent_id == bindparam("of_consent"))
 _EMPTY_REASONS = (
     update(consent_status)
     .where(consent_status.c.consent_id == bindparam("of_consent"))
@@ -197,6 +207,7 @@ def destroy(batch: Batch, stones: Sequence[Tombstone], actor: str) -> list[Shred
         execute_many(connection, _DESTROY_KEY, rows)
         execute_many(connection, _DELETE_SEALED, rows)
         execute_many(connection, _EMPTY_CONSENT, emptied)
+        execute_many(connection, _DELETE_DOCUMENT, emptied)
         execute_many(connection, _EMPTY_REASONS, emptied)
         connection.execute(_COUNT)
 

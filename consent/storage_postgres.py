@@ -81,8 +81,9 @@ def _compiled(statement: Insert | Update | Delete | Select[Any]) -> tuple[str, t
 
 def values_of(rows: Sequence[Any], names: Sequence[str]) -> list[tuple[Any, ...]]:
     """The values under ``names`` of each row, a dict's by key and any other's by attribute; ``rows`` is not empty."""
-    read: Callable[[Any], tuple[Any, ...]] = (itemgetter if isinstance(rows[0], dict) else attrgetter)(*names)
-    return [*map(read, rows)]
+    read: Callable[[Any], Any] = (itemgetter if isinstance(rows[0], dict) else attrgetter)(*names)
+    # Of one name there is the value itself.
+    return [*map(read, rows)] if len(names) > 1 else [(read(row),) for row in rows]
 
 
 _BOUND = re.compile(r"\$([0-9]+)::([A-Z]+)")

@@ -21,13 +21,21 @@ consents = Table(
     Column("id", String(200), primary_key=True),
     Column("grantee", String(64), nullable=False, index=True),
     Column("subject", String(64), nullable=False, index=True),
-    Column("document", LargeBinary, nullable=False),  # the grant as canonical JSON, sealed; never changed
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the sealed document; empty: destroyed
     Column("registered_at", String(35), nullable=False),
     Column("valid_to", String(35), nullable=False),  # from the document, for what falls due
     Column("retention_days", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     Column("version", Integer, nullable=False),  # of the newest row in consent_status
     Column("uses", Integer, nullable=False),
+)
+
+# Apart from the row that every permit counts in: what never changes is neither read nor written again for a use.
+consent_documents = Table(
+    "consent_documents",
+    metadata,
+    Column("consent_id", ForeignKey("consents.id"), primary_key=True),
+    Column("document", LargeBinary, nullable=False),  # the grant as canonical JSON, sealed; never changed
 )
 
 consent_status = Table(

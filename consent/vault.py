@@ -11,6 +11,7 @@ so that whoever is given one ``k`` can check one payload and guess no other. Pla
 published: what has few possible values can be guessed from its digest.
 """
 
+import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
@@ -220,18 +221,38 @@ class Vault:
     def cached(self, subject: str) -> SubjectKeys | None:
         return self._unwrapped.get(subject)
 
-    def document(self, consent_id: str, packed: bytes, key: Callable[[], SubjectKey]) -> bytes:
-        """The document of a consent, sealed in its row. It never changes, so the same row is opened once; ``key`` is
-        asked only then. Raises KeysUnavailable."""
+    def seal_document(self, consent_id: str, document: bytes, key: SubjectKey) -> tuple[bytes, bytes]:
+        """A consent's document as it is stored, and the digest that its row holds."""
+        packed = key.seal("consents", consent_id, document).packed()
+        digest = hashlib.sha256(packed).digest()
+        self._hold(consent_id, digest, document)
+        return packed, digest
+
+    def document(self, consent_id: str, digest: bytes) -> bytes | None:
+        """The document of a consent where the one with the ``digest`` in its row is held open. What a transaction
+        sealed and did not commit has a digest that no row has."""
         known = self._documents.get(consent_id)
-        if known is not None and known[0] == packed:
-            return known[1]
+        return known[1] if known is not None and known[0] == digest else None
+
+    def open_document(
+        self, consent_id: str, digest: bytes, packed: bytes | None, key: Callable[[], SubjectKey]
+    ) -> bytes:
+        """The same from what is stored, opened where it is not held; ``key`` is asked only then. Raises
+        KeysUnavailable, also where what is stored is not what the row says."""
+        if packed is None or hashlib.sha256(packed).digest() != digest:
+            raise KeysUnavailable(what="sealed payload")
+        known = self.document(consent_id, digest)
+        if known is not None:
+            return known
         document = key().open("consents", consent_id, Sealed.unpacked(packed))
+        self._hold(consent_id, digest, document)
+        return document
+
+    def _hold(self, consent_id: str, digest: bytes, document: bytes) -> None:
         with self._lock:
-            self._documents[consent_id] = (packed, document)
+            self._documents[consent_id] = (digest, document)
             if len(self._documents) > self.DOCUMENTS:
                 self._documents.popitem(last=False)
-        return document
 
 
 def _wrap_bound(subject: str, retention: RetentionClass, version: int, epoch: int) -> bytes:

@@ -87,20 +87,22 @@ TAMPERED = [
     ("UPDATE consents SET state = 'active' WHERE id = 'c0'", ("consents", "c0", "state")),
     ("UPDATE consents SET version = 1 WHERE id = 'c0'", ("consents", "c0", "version")),
     ("UPDATE consents SET grantee = 'bank-b' WHERE id = 'c0'", ("consents", "c0", "grantee")),
-    ("UPDATE consents SET document = x'7b7d' WHERE id = 'c0'", ("consents", "c0", "document")),
+    ("UPDATE consent_documents SET document = x'7b7d' WHERE consent_id = 'c0'", ("consents", "c0", "document")),
+    ("UPDATE consents SET digest = x'' WHERE id = 'c0'", ("consents", "c0", "document")),
+    ("DELETE FROM consent_documents WHERE consent_id = 'c0'", ("consents", "c0", "document")),
     ("UPDATE consents SET subject = 'other' WHERE id = 'c1'", ("consents", "c1", "document")),
     ("UPDATE consents SET valid_to = '2020' WHERE id = 'c1'", ("consents", "c1", "valid_to")),
     ("UPDATE consents SET retention_days = 1 WHERE id = 'c1'", ("consents", "c1", "retention_days")),
     ("DELETE FROM consents WHERE id = 'c1'", ("consents", "c1", "missing")),
     (
-        "INSERT INTO consents SELECT 'c9', grantee, subject, document, registered_at, valid_to, retention_days, "
+        "INSERT INTO consents SELECT 'c9', grantee, subject, digest, registered_at, valid_to, retention_days, "
         "'active', 1, 0 FROM consents WHERE id = 'c1'",
         ("consents", "c9", "not in the log"),
     ),
     ("DELETE FROM consent_status WHERE version = 4", ("consent_status", "c0.4", "missing")),
     ("UPDATE consent_status SET reason = 'other' WHERE version = 2", ("consent_status", "c0.2", "reason")),
     ("UPDATE consent_status SET reason = x'00' WHERE version = 2", ("consent_status", "c0.2", "reason")),
-    ("UPDATE consents SET document = 'other' WHERE id = 'c0'", ("consents", "c0", "document")),
+    ("UPDATE consent_documents SET document = 'other' WHERE consent_id = 'c0'", ("consents", "c0", "document")),
     ("UPDATE consent_status SET actor = 'other' WHERE version = 1", ("consent_status", "c0.1", "actor")),
     ("UPDATE consent_status SET consent_id = 'gone' WHERE version = 4", ("consent_status", "gone.4", "reason")),
     ("DELETE FROM permits WHERE id = 'p2'", ("permits", "p2", "missing")),
@@ -155,7 +157,7 @@ async def test_a_wider_consent_written_into_the_file_is_named_and_nobody_can_act
     path = tmp_path / "e.db"
     async with world(path) as evidence:
         await evidence.submit(GrantConsent(grant(max_uses=1), LENDER, "c0"))
-    _write(path, ["UPDATE consents SET document = ?"], [document_of(grant(max_uses=99))])
+    _write(path, ["UPDATE consent_documents SET document = ?"], [document_of(grant(max_uses=99))])
     assert await _flaws(path) == [("consents", "c0", "document")]
     async with world(path) as evidence:
         with pytest.raises(KeysUnavailable):

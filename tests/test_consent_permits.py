@@ -228,8 +228,9 @@ async def test_a_sweep_closes_what_it_can_where_a_consent_cannot_be_read_any_mor
         for n in range(2):
             consent = await evidence.submit(GrantConsent(grant(n), LENDER))
             await evidence.submit(ask(f"p{n}", consent.id, n))
+    async with world(tmp_path / "e.db", clock) as evidence:
         with sqlite3.connect(tmp_path / "e.db") as other:
-            other.execute("UPDATE consents SET document = x'7b7d'")
+            other.execute("UPDATE consent_documents SET document = x'7b7d'")
         other.close()
         clock.forward(minutes=15)
         assert await evidence.submit(Sweep()) == 2

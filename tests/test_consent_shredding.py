@@ -156,7 +156,6 @@ async def test_the_scanner_finds_the_canaries_where_nothing_seals_them(
     )
     async with world(tmp_path / "e.db") as evidence:
         await evidence.submit(GrantConsent(grant(0), LENDER, "c0"))
-        monkeypatch.setattr("consent.vault.Vault.document", lambda vault, id, packed, key: packed[16:])
         await issue(evidence, await evidence.submit(ask("m0", "c0")), "p0", orjson.dumps(CANARIES).decode())
         found = raw(tmp_path)
         assert [c for c in CANARIES if c.encode() in found] == CANARIES

@@ -146,26 +146,45 @@ def test_what_is_held_is_dropped_when_something_was_shredded_and_an_older_readin
 def test_a_document_is_opened_once_and_again_only_where_its_row_is_another() -> None:
     vault = Vault(Keks(KEK), PSEUDONYM_KEY)
     packed = key().seal("consents", "c1", b"document").packed()
+    digest = hashlib.sha256(packed).digest()
     asked = []
 
     def ask() -> SubjectKey:
         asked.append(1)
         return key()
 
-    assert [vault.document("c1", packed, ask) for _ in range(3)] == [b"document"] * 3
+    assert vault.document("c1", digest) is None
+    assert [vault.open_document("c1", digest, packed, ask) for _ in range(3)] == [b"document"] * 3
     assert asked == [1]
+    assert vault.document("c1", digest) == b"document"
     for other in (b"", packed[:-1], packed + b"x"):
+        assert vault.document("c1", hashlib.sha256(other).digest()) is None
         with pytest.raises(KeysUnavailable):
-            vault.document("c1", other, ask)
+            vault.open_document("c1", hashlib.sha256(other).digest(), other, ask)
     with pytest.raises(KeysUnavailable):
-        vault.document("c2", packed, ask)
+        vault.open_document("c2", digest, packed, ask)
+
+
+@pytest.mark.parametrize("stored", [None, b"", b"another"])
+def test_a_document_that_is_not_the_one_its_row_names_is_not_even_tried(stored: bytes | None) -> None:
+    vault = Vault(Keks(KEK), PSEUDONYM_KEY)
+    digest = hashlib.sha256(key().seal("consents", "c1", b"document").packed()).digest()
+    with pytest.raises(KeysUnavailable):
+        vault.open_document("c1", digest, stored, lambda: pytest.fail("the key was asked for"))
+
+
+def test_a_document_that_was_just_sealed_is_held_open_under_its_digest_until_something_is_shredded() -> None:
+    vault = Vault(Keks(KEK), PSEUDONYM_KEY)
+    packed, digest = vault.seal_document("c1", b"document", key())
+    assert digest == hashlib.sha256(packed).digest()
+    assert vault.document("c1", digest) == b"document"
+    vault.see(1)
+    assert vault.document("c1", digest) is None
+    assert vault.open_document("c1", digest, packed, key) == b"document"
 
 
 def test_no_more_documents_are_held_open_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Vault, "DOCUMENTS", 1)
     vault = Vault(Keks(KEK), PSEUDONYM_KEY)
-    packed = {name: key().seal("consents", name, b"d").packed() for name in ("c1", "c2")}
-    asked = []
-    for name in ("c1", "c2", "c1"):
-        vault.document(name, packed[name], lambda: asked.append(1) or key())  # type: ignore[func-returns-value]
-    assert len(asked) == 3
+    digests = {name: vault.seal_document(name, b"d", key())[1] for name in ("c1", "c2")}
+    assert [vault.document(name, digest) for name, digest in digests.items()] == [None, b"d"]

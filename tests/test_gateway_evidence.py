@@ -288,6 +288,6 @@ async def test_a_consent_document_that_was_changed_in_the_file_does_not_open_and
 ) -> None:
     async with evidence_world(tmp_path / "e.db") as evidence:
         await told(evidence)
-        change(tmp_path / "e.db", "UPDATE consents SET document = zeroblob(40)")
+        change(tmp_path / "e.db", "UPDATE consent_documents SET document = zeroblob(40)")
         with pytest.raises(KeysUnavailable):
             await made(evidence, "p1")

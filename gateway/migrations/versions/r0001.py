@@ -13,7 +13,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=200), nullable=False),
         sa.Column("grantee", sa.String(length=64), nullable=False),
         sa.Column("subject", sa.String(length=64), nullable=False),
-        sa.Column("document", sa.LargeBinary(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("registered_at", sa.String(length=35), nullable=False),
         sa.Column("valid_to", sa.String(length=35), nullable=False),
         sa.Column("retention_days", sa.Integer(), nullable=False),
@@ -25,6 +25,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_consents_grantee", "consents", ["grantee"], unique=False, if_not_exists=True)
     op.create_index("ix_consents_subject", "consents", ["subject"], unique=False, if_not_exists=True)
+    op.create_table(
+        "consent_documents",
+        sa.Column("consent_id", sa.String(length=200), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["consent_id"], ["consents.id"]),
+        sa.PrimaryKeyConstraint("consent_id"),
+        if_not_exists=True,
+    )
     op.create_table(
         "consent_texts",
         sa.Column("name", sa.String(length=200), nullable=False),
