@@ -2,13 +2,20 @@
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Iterator
+from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 import structlog
+from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from benchmarks.postgres_server import PostgresServer
+from connectors.sandbox.bank import write_bank
+from connectors.sandbox.world import World
+from connectors.tls import default_ssl_context
 from tests.faults.nursery import Nursery
 from tests.faults.nursery import nursery as forking
 
@@ -20,6 +27,32 @@ def _logging_as_it_was() -> Iterator[None]:
     structlog.reset_defaults()
     root = logging.getLogger()
     root.handlers[:] = [h for h in root.handlers if type(h).__module__.startswith(("_pytest", "pytest"))]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is slow to make and the same in every test. Modules under test call by these names what tests of the same
+    functions call by their own, so that those have the functions as they are."""
+    kept = tmp_path_factory.mktemp("banks")
+    secrets_of: dict[tuple[int, date], dict[str, str]] = {}
+
+    def bank(world: World, folder: Path) -> dict[str, str]:
+        """A copy of what the sandbox writes for its seed and day: a quarter of a second, thousands of rows."""
+        key = world.seed, world.today()
+        made = kept / f"{key[0]} {key[1]}"
+        if key not in secrets_of:
+            secrets_of[key] = write_bank(world, made)
+        shutil.copytree(made, folder, dirs_exist_ok=True)
+        return {name: text.replace(str(made), str(folder.resolve())) for name, text in secrets_of[key].items()}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("connectors.sandbox.server.write_bank", bank)
+        # Whoever loads a private key of RSA proves its numbers prime first.
+        for module in ("keys", "algorithms"):
+            patch.setattr(f"connectors.signing.{module}.load_der_private_key", lru_cache(64)(load_der_private_key))
+        # The system has a hundred and fifty authorities, all read for each transport.
+        patch.setattr("connectors.transport.default_ssl_context", lru_cache(1)(default_ssl_context))
+        yield
 
 
 @pytest.fixture(scope="session")
