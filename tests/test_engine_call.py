@@ -14,9 +14,12 @@ from schemas.errors import (
     ConsentRevoked,
     DeadlineExceeded,
     UpstreamBusy,
+    UpstreamConnect,
     UpstreamDenied,
+    UpstreamError,
     UpstreamRejected,
     UpstreamTimeout,
+    UpstreamTruncated,
 )
 from tests.engine_world import (
     BUSY,
@@ -84,6 +87,40 @@ async def test_attempts_end_and_the_last_error_is_raised(tmp_path: Path) -> None
     with pytest.raises(UpstreamBusy):
         await ask(tmp_path, BUSY, BUSY, BUSY, progress=progress)
     assert progress.attempts == 3
+
+
+TICKET = (
+    'request = { path = "/fund", encode = "json", body = { uscc = "{uscc}" } }',
+    'strategy = "ticket"\nsubmit = { path = "/q", encode = "json", body = { uscc = "{uscc}" }, ticket = "ticket" }\n'
+    'poll = { path = "/r/{ticket}", pending = [{ at = "code", equals = "wait" }], every = "2s", give_up = "20s",'
+    ' encode = "json", body = {} }',
+)
+TAKEN = {"code": "0", "ticket": "t1"}
+
+
+@pytest.mark.parametrize(
+    ("failure", "times"),
+    [
+        (UpstreamTruncated(), 1),
+        (UpstreamTimeout(), 1),
+        (WireReply(500, {}, b""), 1),
+        (UpstreamConnect(), 3),
+        (BUSY, 3),
+    ],
+    ids=["cut off", "no reply", "server error", "no connection", "busy"],
+)
+async def test_an_order_that_may_have_been_taken_is_not_given_again(
+    tmp_path: Path, failure: Answer, times: int
+) -> None:
+    script = Scripted(by=lambda _: failure)
+    with pytest.raises(UpstreamError):
+        await fetch(connector(edited(tmp_path, TICKET), script))
+    assert len(script.requests) == times
+
+
+async def test_asking_for_what_was_ordered_is_tried_again(tmp_path: Path) -> None:
+    script = Scripted([BUSY, TAKEN, UpstreamTruncated(), body([row()])])
+    assert (await fetch(connector(edited(tmp_path, TICKET), script))).found is Found.FOUND
 
 
 @pytest.mark.parametrize("failure", [{"code": "500"}, {"code": "denied"}])

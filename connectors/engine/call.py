@@ -25,12 +25,18 @@ from schemas.errors import (
     UpstreamClock,
     UpstreamConnect,
     UpstreamDenied,
+    UpstreamError,
+    UpstreamServerError,
     UpstreamSignature,
     UpstreamTimeout,
     UpstreamTruncated,
     XinqiaoError,
 )
 
+_SUBMIT = "submit"
+"""What ``Caller.ask`` is told for a question that starts work at the platform: it is not put again where it may have
+been taken, for that would start it twice."""
+_PERHAPS_TAKEN = (UpstreamTruncated, UpstreamTimeout, UpstreamServerError)
 _ENDED = {Verdict.SUCCESS: "answered", Verdict.NO_RECORD: "no_record", Verdict.PENDING: "pending"}
 
 
@@ -102,8 +108,19 @@ class Caller:
             except _Refused as refused:
                 raise refused.reason from None
 
-        line = self._line
-        return await attempts(once, policy=line.policy, budget=line.budget, deadline=self.deadline, sleep=line.sleep)
+        async def order() -> Answer:
+            try:
+                return await once()
+            except _PERHAPS_TAKEN as err:
+                raise _Final(err) from None
+
+        line, call = self._line, order if what == _SUBMIT else once
+        try:
+            return await attempts(
+                call, policy=line.policy, budget=line.budget, deadline=self.deadline, sleep=line.sleep
+            )
+        except _Final as final:
+            raise final.reason from None
 
     async def _told(self, template: Template, values: Values, judge: Judge, what: str) -> Answer:
         """One attempt, and its line."""
@@ -188,6 +205,11 @@ class Caller:
             return breaker.enter()
         except CircuitOpen:
             raise CircuitOpen(next_attempt_at=utc_text(datetime.fromtimestamp(now + breaker.wait, UTC))) from None
+
+
+class _Final(Exception):
+    def __init__(self, reason: UpstreamError) -> None:
+        self.reason = reason
 
 
 class _Refused(Exception):
