@@ -1,7 +1,6 @@
-"""The text of an HTTP/1.1 message around its body: a request's first line and headers, a reply's headers."""
+"""What stands before the body of an HTTP/1.1 request: its first line and its headers."""
 
 import re
-from collections.abc import Mapping
 
 from connectors.wire import WireRequest
 from schemas.errors import ConnectorFault
@@ -35,12 +34,3 @@ def request_head(request: WireRequest, target: str, defaults: tuple[tuple[str, s
     if request.body or request.method not in ("GET", "HEAD"):
         lines.append(f"Content-Length: {len(request.body)}")
     return "\r\n".join([f"{first} HTTP/1.1", *lines, "", ""]).encode()
-
-
-def plain(headers: Mapping[str, str]) -> dict[str, str]:
-    """Lower-case names; a repeated field becomes one, joined by a comma (RFC 9110 section 5.2)."""
-    found: dict[str, str] = {}
-    for name, value in headers.items():
-        key = name.lower()
-        found[key] = f"{found[key]}, {value}" if key in found else value
-    return found

@@ -7,7 +7,6 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from weakref import WeakSet
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -67,18 +66,15 @@ def tls_of(platform: str, names: TlsNames, secrets: Mapping[str, str]) -> Tls:
 
 
 class Peers:
-    """The servers of one transport. Each connection is looked at once, before the first byte leaves."""
+    """The servers of one transport. Each connection is looked at when it stands, before the first byte leaves."""
 
     def __init__(self, pins: frozenset[bytes]) -> None:
         self._pins = pins
-        self._known: WeakSet[asyncio.BaseTransport] = WeakSet()
         self.ends: dict[str, float] = {}
         """By origin, the last second of the certificate that its server showed, in Unix time."""
 
     def look(self, origin: str, connection: asyncio.BaseTransport) -> None:
         """UpstreamTls for a server whose key is not pinned, and for one without TLS where any is."""
-        if connection in self._known:
-            return
         secured: ssl.SSLObject | None = connection.get_extra_info("ssl_object")
         shown = secured.getpeercert(binary_form=True) if secured else None
         if shown:
@@ -90,7 +86,6 @@ class Peers:
             pinned = not self._pins
         if not pinned:
             raise UpstreamTls(what="pin")
-        self._known.add(connection)
 
 
 def _strict(context: ssl.SSLContext) -> ssl.SSLContext:

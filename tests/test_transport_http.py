@@ -13,7 +13,7 @@ import pytest
 
 from connectors.kit.hostile import Peer, hostile, message, raw, reply
 from connectors.tls import default_ssl_context
-from connectors.transport import AioTransport
+from connectors.transport import KEPT, AioTransport
 from connectors.wire import WireRequest
 from schemas.errors import ConfigurationError, ConnectorFault, ConsentRevoked, UpstreamTimeout, UpstreamTls
 from tests.certificates import Authority
@@ -216,6 +216,47 @@ async def test_leave_is_asked_again_when_the_connection_stands_and_nothing_is_se
         await transport.close()
         await server.ended.wait()
     assert len(server.requests) == 1
+
+
+async def test_a_place_that_does_not_come_free_in_time_is_a_timeout_and_nothing_is_sent() -> None:
+    async with hostile(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n1", then="hang")) as server:
+        transport = AioTransport(allowed_private=[server.origin], per_host=1)
+        request = WireRequest("GET", server.url, {}, b"")
+        first = asyncio.create_task(transport.send(request, timeout=5))
+        await server.heard.wait()
+        with pytest.raises(UpstreamTimeout):
+            await transport.send(request, timeout=0.05)
+        first.cancel()
+        await asyncio.wait([first])
+        await transport.close()
+    assert len(server.requests) == 1
+
+
+async def test_a_connection_that_nobody_used_for_a_while_is_closed() -> None:
+    async with hostile(answering) as server:
+        transport = AioTransport(allowed_private=[server.origin])
+        request = WireRequest("GET", server.url, {}, b"")
+        await asyncio.gather(*[transport.send(request, timeout=5) for _ in range(2)])
+        assert transport._tidying is not None  # it will be looked after by itself
+        older, younger = transport._origins[server.url].idle
+        older.idle_since -= KEPT
+        transport._tidy()
+        assert (older.usable, younger.usable) == (False, True)
+        await transport.send(request, timeout=5)
+        assert server.connections == 2
+        younger.idle_since -= KEPT
+        transport._tidy()
+        assert not younger.usable
+        assert transport._tidying is None
+        await transport.send(request, timeout=5)
+        assert server.connections == 3
+        await transport.close()
+
+
+async def answering(peer: Peer) -> None:
+    while True:
+        await peer.request()
+        await peer.send(message(200, b"{}"))
 
 
 # --- TLS -------------------------------------------------------------------------------------------------------

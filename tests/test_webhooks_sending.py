@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hmac
 import re
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -362,12 +363,10 @@ async def test_a_name_that_is_rebound_to_an_inner_address_is_refused(
 ) -> None:
     async with hooks(tmp_path) as h, hostile(reply(200, b"")) as server, h.sender():
 
-        async def inner(*_: object, **__: object) -> list[dict[str, Any]]:
-            found = {"hostname": "bank.example.cn", "host": "127.0.0.1", "port": server.port}
-            return [{**found, "family": 2, "proto": 6, "flags": 0}]
+        async def inner(*_: object, **__: object) -> list[tuple[object, ...]]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", server.port))]
 
-        monkeypatch.setattr("aiohttp.resolver.ThreadedResolver.resolve", inner)
-        monkeypatch.setattr("aiohttp.resolver.AsyncResolver.resolve", inner)
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", inner)
         await h.register(f"http://bank.example.cn:{server.port}/x")
         await h.change()
         await h.until("pending", "upstream_address_refused")
