@@ -196,7 +196,7 @@ def _replies(entry_id: str, sources: list[Any]) -> dict[str, str]:
     """The commitments to replies in the list of a profile's sources."""
     return {
         f"{entry_id}/{reply_name(platform, dataset)}": commitment
-        for platform, dataset, _, _, commitment in sources
+        for platform, dataset, _, _, commitment, *_ in sources
         if commitment is not None
     }
 

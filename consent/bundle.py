@@ -15,14 +15,15 @@ from consent.cosignatures import signed_head
 from consent.keys import KeySet
 from consent.ledger import hash_at
 from consent.log.bundle import Item, write_bundle
-from consent.log.chain import ABOUT_CONSENT, ABOUT_PERMIT, ABOUT_PROFILE, Unfit, commitments
+from consent.log.chain import ABOUT_CONSENT, ABOUT_PERMIT, ABOUT_PROFILE, ISSUED, Unfit, commitments
 from consent.log.merkle import inclusion_proof
 from consent.log.note import Checkpoint, Note, Vkey
+from consent.log.origins import reused
 from consent.log.rotation import EVENT as ROTATED
 from consent.log.trust import Broken
 from consent.reads import entries_about, rotations
-from consent.sealing import status_record
 from consent.rows import CONSENT_ROWS
+from consent.sealing import status_record
 from consent.tables import consent_status, consents, profiles, sealed
 from consent.vault import RetentionClass, Sealed, SubjectKey, Vault
 from schemas.errors import LogBroken
@@ -69,9 +70,16 @@ def bundle(
     items = []
     try:
         every = [*entries_about(connection, row.consent_id), *rotations(connection)]
-        for held in sorted(every, key=lambda one: one.index):
-            entry = orjson.loads(held.entry)
-            if held.index < size and _belongs(entry, profile_id, row.permit_id):
+        told = [(held, orjson.loads(held.entry)) for held in sorted(every, key=lambda one: one.index)]
+        origins = {
+            index
+            for _, entry in told
+            if entry["event"] == ISSUED and entry["profile"] == profile_id
+            for index in payloads.origins(entry)
+        }
+        for held, entry in told:
+            mine = _belongs(entry, profile_id, row.permit_id)
+            if held.index < size and (mine or held.index in origins):
                 proof = inclusion_proof(held.index, size, lambda level, n: hash_at(connection, level, n))
                 items.append(Item(held.index, held.entry, proof, payloads.of(entry)))
         return write_bundle(head.note, [log_key.text(), *head.lines], jwks, items)
@@ -98,6 +106,14 @@ class _Payloads:
         self._connection = connection
         self._vault = vault
         self._keys = KeySet(vault)
+
+    def origins(self, entry: Mapping[str, Any]) -> list[int | None]:
+        """The entries of earlier profiles whose answers this one uses again."""
+        sources = entry["sources"]
+        if isinstance(sources, str):
+            held = self.of(entry)["sources"]
+            sources = [] if held is None else orjson.loads(held[1])
+        return [origin.entry for _, _, origin in reused(sources)]
 
     def of(self, entry: Mapping[str, Any]) -> dict[str, tuple[bytes, bytes] | None]:
         if (subject := entry["subject"]) is None:

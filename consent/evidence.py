@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from consent import reads, requests, texts
+from consent import reads, requests, reuse, texts
 from consent.amendments import AmendConsent
 from consent.audit import Flaw, audit
 from consent.batch import Batch, Command
@@ -32,6 +32,7 @@ from consent.profiles import Issued
 from consent.reads import LogEntry, LogSource, Proven, StoredProfile
 from consent.requests import ExpireRequests, StoredRequest
 from consent.retention import Rules
+from consent.reuse import Fits, Kept, Leave, Way
 from consent.safe import Safe
 from consent.search import Conditions, Found, applications, enterprise_of, search
 from consent.shredding import BuryAgain
@@ -151,6 +152,11 @@ class Evidence:
     async def uses_of(self, consent_id: str) -> list[Use]:
         """What was done and what was refused under a consent, oldest first, as the log tells it."""
         return await self._read(uses_of, consent_id, self._vault)
+
+    async def earlier(self, leave: Leave, since: str, wanted: frozenset[Way], fits: Fits) -> dict[Way, Kept]:
+        """Answers that earlier profiles brought under the same leave (consent.reuse.earlier). Raises
+        KeysUnavailable."""
+        return await self._read(reuse.earlier, leave, since, wanted, fits, self._vault)
 
     async def profile(self, profile_id: str) -> StoredProfile | None:
         """The newest revision of a profile. Raises KeysUnavailable."""

@@ -31,11 +31,12 @@ _FORGET_KEYS = delete(idempotency).where(idempotency.c.expires <= bindparam("now
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """The consent that a permit was opened under; ``uses`` counts this one."""
+    """The consent that a permit was opened under, as it stood then; ``uses`` counts this one."""
 
     id: str
     grant: ConsentDocument
     uses: int
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ class OpenPermit(Command[Permit]):
         assert held is not None  # noqa: S101 - a foreign key, and loaded with the permit
         return Permit(
             row.id,
-            Agreed(held.id, held.terms.grant, held.uses),
+            Agreed(held.id, held.terms.grant, held.uses, held.version),
             items,
             datetime.fromisoformat(row.valid_until),
             row.log_index,

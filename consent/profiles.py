@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 from consent.batch import After, Batch, Command, Refusal
 from consent.ledger import Head
 from consent.log.merkle import Growth
+from consent.log.origins import Origin
 from consent.policy import standing
 from consent.rows import ISSUED, OPEN, PermitRow
 from consent.sealing import seal, sealed_list
@@ -34,7 +35,8 @@ def reply_name(platform: str, dataset: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SealedSource:
-    """What is kept of one source's reply: JSON with the ``digest`` of the raw bytes and the filtered ``records``."""
+    """What is kept of one source's reply: JSON with the ``digest`` of the raw bytes, the ``fields`` that were asked for
+    (in order) and the filtered ``records``."""
 
     platform: str
     dataset: str
@@ -43,13 +45,20 @@ class SealedSource:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one source ended; ``commitment`` (hex) is the one that the profile shows, to the payload of SealedSource."""
+    """How one source ended; ``commitment`` (hex) is the one that the profile shows, to the payload of SealedSource.
+    ``origin`` says where an answer came from that no call under this permit brought."""
 
     platform: str
     dataset: str
     state: str
     reason: str | None
     commitment: str | None
+    origin: Origin | None = None
+
+    def listed(self) -> list[Json]:
+        """As the entry has it."""
+        told: list[Json] = [self.platform, self.dataset, self.state, self.reason, self.commitment]
+        return told if self.origin is None else [*told, list(self.origin)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +135,7 @@ class IssueProfile(Command[Issued]):
         for source in self.records:
             name = reply_name(source.platform, source.dataset)
             seal(batch, key, entry_id, name, "reply", source.payload)
-        listed = canonical([[o.platform, o.dataset, o.state, o.reason, o.commitment] for o in self.outcomes])
+        listed = canonical([outcome.listed() for outcome in self.outcomes])
         index, entry = batch.append(
             "profile.issued",
             row.lender,

@@ -21,6 +21,7 @@ from gateway.credentials import resolve
 from gateway.jobs.health import Health
 from gateway.jobs.state import DatabaseState
 from gateway.keys import Keys, load_keys, log_keys
+from gateway.profile.flights import Flights
 from gateway.profile.plan import EVERY, Strategy
 from gateway.profile.policy import CheckPolicy
 from gateway.profile.sign import ProfileSigner, ProfileSigners
@@ -50,6 +51,7 @@ class Services:
     """When certificates end, in Unix seconds: AioTransport.certificate_ends."""
     strategy: Strategy = EVERY
     health: Health = field(default_factory=Health)
+    flights: Flights = field(default_factory=Flights)
 
     @property
     def signer(self) -> ProfileSigner:

@@ -114,6 +114,12 @@ class Metrics:
         self.sources = Counter(
             "xinqiao_sources", "Outcomes of sources", ["platform", "dataset", "state"], registry=self.registry
         )
+        self.spared = Counter(
+            "xinqiao_calls_spared",
+            "Answers that no call was made for: of an earlier profile, or of a call under way",
+            ["platform", "dataset", "how"],
+            registry=self.registry,
+        )
         self.refusals = Counter("xinqiao_refusals", "Refused consents", ["code"], registry=self.registry)
         self.drift = Counter(
             "xinqiao_schema_drift", "Unknown fields seen in replies", ["platform", "dataset"], registry=self.registry

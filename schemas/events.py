@@ -191,7 +191,9 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                     "revision": "from 1",
                     "commitment": "commitment to the JWS, keyed under the payload class",
                     "sources": "[platform, data set, state, reason, commitment] each, or a commitment to that list "
-                    "where it is too large for an entry",
+                    "where it is too large for an entry; an answer that no call under this permit brought has a sixth "
+                    "part: [reused, permit, entry, commitment] of the earlier profile, or [shared, permit, null, null] "
+                    "of the call under way",
                 },
             ),
             EventType(

@@ -5,7 +5,7 @@ these models. The JWS covers everything but ``log``.
 """
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -138,9 +138,22 @@ class Step(Model):
     """Attempts that ended alike, one after the other. ``outcome``: answered, no_record, pending, or an error code."""
 
     at: Time
-    what: Name  # ask; of a ticket: submit, poll
+    what: Name  # ask; reuse, share (no attempt); of a ticket: submit, poll; of a callback: submit, callback
     outcome: Name
     times: Count
+
+
+class Origin(Model):
+    """An answer that no call under this profile's permit brought. ``reused``: that of an earlier profile of the same
+    lender, under the same version of the consent, for the same purpose, months and fields; ``shared``: that of a call
+    for just this which was under way."""
+
+    how: Literal["reused", "shared"]
+    permit: ShortText
+    """Under which the platform was called."""
+    entry: Count | None
+    """The log entry of that profile, and how it commits to the same reply; None where the call was shared."""
+    commitment: Sha256Hex | None
 
 
 class Source(Model):
@@ -165,6 +178,8 @@ class Source(Model):
     repairs: list[ShortText]
     commitment: Sha256Hex | None
     """Commitment to the digest of the raw reply and its records together; None where no reply was kept."""
+    origin: Origin | None
+    """None where the platform was asked under this profile's permit, or did not answer."""
 
 
 class Completeness(Model):

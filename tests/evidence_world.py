@@ -149,7 +149,7 @@ class Story:
         for source in self.sources:
             source["commitment"] = self._commit(self.issued, name, reply) if source["records"] else None
         keys = ("platform", "dataset", "state", "reason", "commitment")
-        listed = [[source[k] for k in keys] for source in self.sources]
+        listed = [as_listed(source, keys) for source in self.sources]
         jws = SIGNER.sign({**self.profile, "sources": self.sources}).jws
         held = {"profile": jws, name: reply}
         if self.large:
@@ -189,6 +189,46 @@ class Story:
     def bundle(self) -> bytes:
         items = self.items()
         return write_bundle(self.checkpoint, [Vkey.of(ORIGIN, self.key).text()], SIGNER.jwks(), items)
+
+
+class Again(Story):
+    """The same, but that an earlier profile under another permit brought the answer: ``before`` is what it says,
+    ``before_reply`` what was kept of the reply, ``earlier`` its entry."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.earlier = entry("profile.issued", permit="m0", profile="p0", revision=1)
+        self.steps.insert(1, self.earlier)
+        self.consent["max_uses"] = self.permit["entry"]["use"] = 2
+        fetched = {"connector_version": "1.0+ab", "fetched_at": "2026-11-24T05:00:00.000+00:00", "as_of": "2026-11-20"}
+        self.sources[0] |= fetched
+        self.before: dict[str, Any] = {**deepcopy(self.profile), "id": "p0", "sources": [dict(self.sources[0])]}
+        self.before_reply = deepcopy(self.reply)
+        self.origin: dict[str, Any] = {"how": "reused", "permit": "m0", "entry": 1}
+        self.sources[0]["origin"] = self.origin
+        self.told: list[Any] | None = None
+        self.hidden = False
+
+    def items(self) -> list[Item]:
+        name, reply = "reply/sh-hrss/social_insurance", canonical_json(self.before_reply)
+        commitment = self._commit(self.earlier, name, reply)
+        self.origin.setdefault("commitment", commitment)
+        source = {**self.before["sources"][0], "commitment": commitment}
+        listed = [as_listed(source, ("platform", "dataset", "state", "reason", "commitment"))]
+        held = {"profile": SIGNER.sign({**self.before, "sources": [source]}).jws, name: reply}
+        if self.hidden:
+            held = {"sources": canonical_json(listed), **held}
+        else:
+            self.earlier["entry"]["sources"] = listed if self.told is None else self.told
+            held = held if self.told is None else {"profile": held["profile"]}
+        self.earlier["payloads"] = held
+        return super().items()
+
+
+def as_listed(source: Mapping[str, Any], keys: tuple[str, ...]) -> list[Any]:
+    origin = source.get("origin")
+    told = [source[k] for k in keys]
+    return told if origin is None else [*told, [origin[k] for k in ("how", "permit", "entry", "commitment")]]
 
 
 def payload_key(step: Step, name: str) -> bytes:

@@ -30,7 +30,7 @@ from consent.log.rotation import Rotation
 from consent.log.verify import main
 from gateway.profile.sign import ProfileSigner
 from schemas.events import EVENTS
-from tests.evidence_world import KEY, ORIGIN, SIGNER, VKEY, Story, entry, flipped, log_of, refused, repacked
+from tests.evidence_world import KEY, ORIGIN, SIGNER, VKEY, Again, Story, entry, flipped, log_of, refused, repacked
 
 BUNDLE = Story().bundle()
 FILES = unpack(BUNDLE)
@@ -410,6 +410,92 @@ LIES: dict[str, tuple[Callable[[Story], object], str]] = {
 def test_a_signed_log_whose_entries_do_not_fit_together_proves_nothing(name: str) -> None:
     change, why = LIES[name]
     assert why in lie(change)
+
+
+def test_an_answer_that_was_used_again_is_shown_with_the_entry_that_brought_it() -> None:
+    data = Again().bundle()
+    report = verify_bundle(data, [VKEY], SIGNER.jwks())
+    assert (report.problem, report.profile) == (None, "p1")
+    assert [event for _, event, _, _ in report.entries].count("profile.issued") == 2
+    page = unpack(data)["index.html"].decode()
+    assert "沿用第 1 条的应答 answer of entry 1 used again" in page
+    assert not verify_bundle(data[:-40]).ok
+
+
+def test_an_answer_of_a_call_under_way_is_shown_with_the_permit_that_it_was_made_under() -> None:
+    story = Story()
+    story.sources[0]["origin"] = {"how": "shared", "permit": "m0", "entry": None, "commitment": None}
+    assert "one call with permit m0" in unpack(story.bundle())["index.html"].decode()
+
+
+@pytest.mark.parametrize("destroyed", ["reply/sh-hrss/social_insurance", "profile"])
+def test_an_answer_that_was_used_again_is_proven_as_far_as_it_was_not_destroyed(destroyed: str) -> None:
+    story = Again()
+    story.destroyed = {destroyed}
+    report = verify_bundle(story.bundle(), [VKEY])
+    assert (report.problem, {name for _, name in report.destroyed}) == (None, {destroyed})
+
+
+def test_the_earlier_profile_may_have_lost_its_list_of_sources() -> None:
+    story = Again()
+    story.hidden = True
+    items = story.items()
+    kept = {"profile": items[1].payloads["profile"], "sources": None}
+    items[1] = replace(items[1], payloads=kept)
+    report = verify_bundle(write_bundle(story.checkpoint, [VKEY.text()], SIGNER.jwks(), items), [VKEY])
+    assert (report.problem, report.destroyed) == (None, ((1, "sources"),))
+
+
+AGAIN: dict[str, tuple[Callable[[Again], object], str]] = {
+    "an earlier profile left out": (
+        lambda s: (s.steps.remove(s.earlier), s.origin.update(entry=7)),
+        "the earlier profile whose answer entry 2 uses again is missing",
+    ),
+    "an earlier profile that nothing names": (
+        lambda s: s.sources[0].pop("origin"),
+        "entry 1 does not belong to this evidence",
+    ),
+    "another lender's": (lambda s: s.earlier["entry"].update(actor="bank-b"), "the origin of an answer of entry 3"),
+    "another permit's": (lambda s: s.origin.update(permit="m9"), "the origin of an answer of entry 3 is not the same"),
+    "another enterprise's": (lambda s: s.earlier["entry"].update(subject="s2"), "what entry 1 is about is not"),
+    "another consent's": (lambda s: s.earlier["entry"].update(consent="c2"), "what entry 1 is about is not"),
+    "one of another version of the consent": (
+        lambda s: (
+            s.steps.__setitem__(slice(2, 2), [s.status("consent.suspended", 2), s.status("consent.resumed", 3)]),
+            s.permit["entry"].update(version=3),
+        ),
+        "the consent's version at the origin of an answer of entry 5",
+    ),
+    "one that brought something else": (
+        lambda s: s.before_reply["records"].pop(),
+        "payload/3/reply/sh-hrss/social_insurance: what was used again is not the same",
+    ),
+    "another commitment": (lambda s: s.origin.update(commitment="0" * 64), "entry 1 did not bring what entry 3 uses"),
+    "one that brought nothing": (lambda s: setattr(s, "told", []), "entry 1 did not bring what entry 3 uses again"),
+    "one that had it from another": (
+        lambda s: s.before["sources"][0].update(
+            origin={"how": "reused", "permit": "m8", "entry": 0, "commitment": "0" * 64}
+        ),
+        "entry 1 did not bring what entry 3 uses again",
+    ),
+    "another purpose": (lambda s: s.before.update(purpose="sale"), "the purpose of what was used again is not"),
+    "another period": (
+        lambda s: s.before.update(period={"first": "2025-11", "last": "2026-11"}),
+        "the period of what was used again is not the same",
+    ),
+    "another time of fetching": (
+        lambda s: s.before["sources"][0].update(fetched_at="2026-11-24T05:30:00.000+00:00"),
+        "payload/1/profile: how what was used again was fetched is not the same",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_an_answer_used_again_that_an_earlier_profile_did_not_bring_proves_nothing(name: str) -> None:
+    change, why = AGAIN[name]
+    story = Again()
+    change(story)
+    assert why in refused(story)
 
 
 def test_a_list_of_sources_that_is_not_the_profiles_is_refused() -> None:

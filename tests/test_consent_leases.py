@@ -126,7 +126,7 @@ async def test_a_loop_that_lags_by_more_than_a_lease_still_starts_good_calls_and
 def permit_of(consent_id: str, checked_at: float, clock: Clock, seconds: float = 900) -> Permit:
     end = Clock(clock.now)
     end.forward(seconds=seconds)
-    return Permit("p", Agreed(consent_id, document(), 1), (), end.now, 0, clock.now, None, checked_at, key())
+    return Permit("p", Agreed(consent_id, document(), 1, 1), (), end.now, 0, clock.now, None, checked_at, key())
 
 
 async def test_the_decision_itself_is_a_good_check_shared_by_all_permits_of_the_consent() -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from connectors.base import Found, Reply, Subject, Try
+from consent.log.origins import Origin
 from gateway.profile.assemble import Request
 from gateway.profile.carried import Carried, packed, unpacked
 from gateway.profile.collect import Gathered
@@ -21,18 +22,24 @@ def test_everything_comes_back() -> None:
         Found.PARTIAL, ({"month": "2026-10"},), date(2026, 10, 31), WHEN, 3, b"\x00\xff", False, ("a",), {"b": 2}
     )
     first = Gathered(item, "1+a", "assumed", reply, None, 12, 3, (Try(1795500000.5, "ask", "answered"),))
+    used = replace(first, origin=Origin("reused", "m1", 7, "ab" * 32))
     waiting = UpstreamPending(next_attempt_at="2026-11-24T07:00:00.000+00:00")
     carried = Carried(
         Request(
             "p1", 2, Subject(USCC, NAME), "c1", "signed", "loan", WHEN, {"judicial_cases": 0}, 30, frozenset({"a"})
         ),
         Plan((item,), frozenset({"provident_fund"}), {"tax": (State.OUT_OF_SCOPE, "x")}, (2025, 12), (2026, 11)),
-        (first, replace(first, reply=None, error=waiting), replace(first, reply=None, error=UpstreamBusy(status=429))),
+        (
+            first,
+            replace(first, reply=None, error=waiting),
+            replace(first, reply=None, error=UpstreamBusy(status=429)),
+            used,
+        ),
     )
     again = unpacked(packed(carried))
     assert again.request == carried.request
     assert again.plan == carried.plan
-    assert again.gathered[0] == first
+    assert (again.gathered[0], again.gathered[3]) == (first, used)
     assert [(type(g.error), g.error and g.error.details) for g in again.gathered] == [
         (type(g.error), g.error and g.error.details) for g in carried.gathered
     ]

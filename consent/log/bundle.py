@@ -29,6 +29,7 @@ from consent.log.entry import DECODER, EntryError, check_entry
 from consent.log.jws import JwsError, canonical_json, kid_of, open_jws, public_jwk
 from consent.log.merkle import ProofError, leaf_hash, verify_inclusion
 from consent.log.note import Checkpoint, NoteError, Vkey, unbase64
+from consent.log.origins import check_origins
 from consent.log.page import page
 from consent.log.report import printable, utc
 from consent.log.rotation import MARK, Succession
@@ -189,6 +190,7 @@ class _Opened:
         try:
             links = [self._link(one) for one in self._entries()]
             self.chain: Chain = chain(links, self._profile)
+            check_origins(self.chain)
             self.page = page(self.chain, self.head.checkpoint)
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
             raise Unfit("log.json", "not entries of this log's form") from None

@@ -94,7 +94,7 @@ def commitments(entry: Mapping[str, Any], payload: Callable[[str], bytes | None]
             yield "sources", sources
             held = payload("sources")
             sources = [] if held is None else json.loads(held)
-        for platform, dataset, _, _, commitment in sources:
+        for platform, dataset, _, _, commitment, *_ in sources:
             if commitment is not None:
                 yield f"reply/{platform}/{dataset}", commitment
 
@@ -111,6 +111,9 @@ class Chain:
     readings: Sequence[Link]
     profiles: Sequence[Mapping[str, Any] | None]
     rotations: Sequence[Link]
+    origins: Sequence[Link]
+    """The entries of the earlier profiles whose answers were used again; ``earlier`` are these profiles' contents."""
+    earlier: Sequence[Mapping[str, Any] | None]
 
     @property
     def profile_id(self) -> str:
@@ -118,7 +121,8 @@ class Chain:
 
     def links(self) -> list[Link]:
         """In the order of the log."""
-        every = (*self.consents, *self.acts, *self.permits, *self.issued, *self.readings, *self.rotations)
+        mine = (*self.consents, *self.acts, *self.permits, *self.issued, *self.readings)
+        every = (*mine, *self.origins, *self.rotations)
         return sorted(every, key=lambda link: link.index)
 
     def replies(self, issued: Link) -> list[tuple[str, str, Any]]:
@@ -133,17 +137,22 @@ def chain(links: Sequence[Link], open_profile: Callable[[Link], Mapping[str, Any
     def those(*events: str) -> list[Link]:
         return [link for link in links if link.event in events]
 
-    issued = those(ISSUED)
-    if not issued:
+    every = those(ISSUED)
+    if not every:
         raise Unfit("log.json", "no profile was issued")
+    contents = {link.index: open_profile(link) for link in every}
+    # What it uses again was there before it.
+    issued = [link for link in every if link.entry["profile"] == every[-1].entry["profile"]]
     made = Chain(
         those(*STATES),
         those(GIVEN),
         those(*PERMITS),
         issued,
         those(*READINGS),
-        [open_profile(link) for link in issued],
+        [contents[link.index] for link in issued],
         those(ROTATED),
+        [link for link in every if link not in issued],
+        [contents[link.index] for link in every if link not in issued],
     )
     if len(made.links()) != len(links):
         stranger = min({link.index for link in links} - {link.index for link in made.links()})
@@ -154,7 +163,7 @@ def chain(links: Sequence[Link], open_profile: Callable[[Link], Mapping[str, Any
     return made
 
 
-def _same(path: str, what: str, *values: object) -> None:
+def same(path: str, what: str, *values: object) -> None:
     if any(value != values[0] for value in values):
         raise Unfit(path, f"{what} is not the same as elsewhere in this evidence")
 
@@ -163,27 +172,27 @@ def _order(made: Chain) -> None:
     """The entries are about one enterprise, consent, permit and profile, and nothing was asked before it was agreed."""
     first = made.issued[0].entry
     about = {"consent": first["consent"], "subject": first["subject"]}
-    for link in (*made.consents, *made.acts, *made.permits, *made.issued):
-        _same("log.json", f"what entry {link.index} is about", about, {k: link.entry[k] for k in about})
+    for link in (*made.consents, *made.acts, *made.permits, *made.issued, *made.origins):
+        same("log.json", f"what entry {link.index} is about", about, {k: link.entry[k] for k in about})
     for link in (*made.permits, *made.issued):
         whose = (link.entry["permit"], link.entry["actor"])
-        _same("log.json", f"the permit of entry {link.index}", (first["permit"], first["actor"]), whose)
+        same("log.json", f"the permit of entry {link.index}", (first["permit"], first["actor"]), whose)
     for link in (*made.issued, *made.readings):
-        _same("log.json", f"the profile of entry {link.index}", first["profile"], link.entry["profile"])
+        same("log.json", f"the profile of entry {link.index}", first["profile"], link.entry["profile"])
     versions = [link.entry["version"] for link in made.consents]
-    _same("log.json", "the count of the consent's versions", versions, list(range(1, len(versions) + 1)))
+    same("log.json", "the count of the consent's versions", versions, list(range(1, len(versions) + 1)))
     if not made.consents or made.consents[0].event != GRANTED:
         raise Unfit("log.json", "the consent is missing")
     revisions = [link.entry["revision"] for link in made.issued]
-    _same("log.json", "the count of the profile's revisions", revisions, list(range(1, len(revisions) + 1)))
+    same("log.json", "the count of the profile's revisions", revisions, list(range(1, len(revisions) + 1)))
     granted = [link for link in made.permits if link.event == "permit.granted"]
     if len(granted) != 1 or granted[0] is not made.permits[0] or made.permits[-1].index > made.issued[0].index:
         raise Unfit("log.json", "the profile has not one permit from before it")
-    standing = _last(made.consents, made.permits[0].index)
-    _same("log.json", "the consent's version", standing.entry["version"], granted[0].entry["version"])
+    standing = latest(made.consents, made.permits[0].index)
+    same("log.json", "the consent's version", standing.entry["version"], granted[0].entry["version"])
     _acts(made)
     for link in (*made.permits, *made.issued):
-        if _last(made.consents, link.index).event not in _GOOD:
+        if latest(made.consents, link.index).event not in _GOOD:
             raise Unfit("log.json", f"the consent did not hold at entry {link.index}")
     if made.readings and made.readings[0].index < made.issued[0].index:
         raise Unfit("log.json", "a profile was read before it was issued")
@@ -200,10 +209,10 @@ def _acts(made: Chain) -> None:
         act = link.payloads["act"]
         if consent is not None and act is not None:
             digest = sha256(act).hexdigest()
-            _same(f"payload/{link.index}/act", "the record of the act", digest, consent["evidence"]["sha256"])
+            same(f"payload/{link.index}/act", "the record of the act", digest, consent["evidence"]["sha256"])
 
 
-def _last(links: Sequence[Link], before: int) -> Link:
+def latest(links: Sequence[Link], before: int) -> Link:
     earlier = [link for link in links if link.index < before]
     if not earlier:
         raise Unfit("log.json", "no consent from before its use")
@@ -229,29 +238,36 @@ def _issue(made: Chain, issued: Link, profile: Mapping[str, Any] | None) -> None
     head = {k: profile[k] for k in ("id", "revision", "consent_id", "consent_assurance", "purpose")}
     entry = permit.entry
     told = [issued.entry["profile"], issued.entry["revision"], entry["consent"], entry["assurance"], entry["purpose"]]
-    _same(f"{place}/profile", "whose profile it is", list(head.values()), told)
+    same(f"{place}/profile", "whose profile it is", list(head.values()), told)
     period = {"first": asked.entry["first"], "last": asked.entry["last"]}
-    _same(f"{place}/profile", "the period", profile["period"], period)
+    same(f"{place}/profile", "the period", profile["period"], period)
     if consent is not None:
-        _same(f"{place}/profile", "the enterprise", profile["subject"], consent["subject"])
+        same(f"{place}/profile", "the enterprise", profile["subject"], consent["subject"])
     if items is not None:
         ways = {(item.platform, item.dataset, item.outlet) for item in items}
         if any((s["platform"], s["dataset"], s["via"]) not in ways for s in profile["sources"]):
             raise Unfit(f"{place}/profile", "a source came another way than the permit names")
     if sources is not None:
-        named = [[s[k] for k in ("platform", "dataset", "state", "reason", "commitment")] for s in profile["sources"]]
-        _same(f"{place}/profile", "the list of sources", named, sources)
+        named = [_as_listed(source) for source in profile["sources"]]
+        same(f"{place}/profile", "the list of sources", named, sources)
         _replies(place, issued, profile)
+
+
+def _as_listed(source: Mapping[str, Any]) -> list[Any]:
+    """A source of the profile as the entry's list has it."""
+    told = [source[k] for k in ("platform", "dataset", "state", "reason", "commitment")]
+    origin = source.get("origin")
+    return told if origin is None else [*told, [origin[k] for k in ("how", "permit", "entry", "commitment")]]
 
 
 def _agreed(granted: Link, permit: Link, items: Sequence[Asked] | None, consent: Mapping[str, Any]) -> None:
     """The document covers what the permit allows, by the way that the permit allows it."""
     path, entry, told = f"payload/{granted.index}/consent", permit.entry, granted.entry
-    _same(path, "the grantee", consent["grantee"], entry["actor"])
-    _same(path, "the purpose", consent["purpose"], entry["purpose"], told["purpose"])
-    _same(path, "the assurance", consent["assurance"], entry["assurance"], told["assurance"])
+    same(path, "the grantee", consent["grantee"], entry["actor"])
+    same(path, "the purpose", consent["purpose"], entry["purpose"], told["purpose"])
+    same(path, "the assurance", consent["assurance"], entry["assurance"], told["assurance"])
     valid = [consent["valid_from"], consent["valid_to"]]
-    _same(path, "the validity", valid, [told["valid_from"], told["valid_to"]])
+    same(path, "the validity", valid, [told["valid_from"], told["valid_to"]])
     first, last = map(datetime.fromisoformat, valid)
     if not first <= datetime.fromisoformat(entry["time"]) < last:
         raise Unfit(path, "was not valid when it was used")
@@ -282,4 +298,4 @@ def _replies(place: str, issued: Link, profile: Mapping[str, Any]) -> None:
         reply = issued.json(f"reply/{platform}/{dataset}")
         if reply is not None:
             shown = profile["sections"][dataset]["records"][start : start + count]
-            _same(f"{place}/reply/{platform}/{dataset}", "what the platform answered", reply["records"], shown)
+            same(f"{place}/reply/{platform}/{dataset}", "what the platform answered", reply["records"], shown)

@@ -11,6 +11,7 @@ from typing import Any
 
 from consent.log.chain import Chain, Link
 from consent.log.note import Checkpoint
+from consent.log.origins import Origin, origin_of
 
 _GONE = "已销毁，内容无法核验 included, content unverifiable (destroyed)"
 _HEAD = """<!doctype html>
@@ -142,12 +143,22 @@ def _profile(chain: Chain, issued: Link, profile: Mapping[str, Any] | None) -> I
         done = profile["completeness"]
         yield from _facts("画像 Profile", {**told, "完整性 Answered": f"{done['answered']}/{done['asked']}"})
     answers = {(platform, dataset): _answer(reply) for platform, dataset, reply in chain.replies(issued)}
-    columns = ["平台 Platform", "数据集 Data set", "状态 State", "原因 Reason", "记录 Records", "应答摘要 SHA-256"]
+    columns = ["平台 Platform", "数据集 Data set", "状态 State", "原因 Reason", "来历 Origin", "记录 Records"]
+    columns.append("应答摘要 SHA-256")
     sources = issued.listed("sources")
-    rows = [[*s[:4], *answers.get((s[0], s[1]), (None, None))] for s in sources or ()]
+    rows = [[*s[:4], _came(origin_of(s)), *answers.get((s[0], s[1]), (None, None))] for s in sources or ()]
     yield from _table("平台应答 What the platforms answered", columns, rows if sources is not None else [[_GONE]])
     if profile is not None:
         yield from _contents(profile)
+
+
+def _came(origin: Origin | None) -> str | None:
+    """None where the platform was asked for this profile."""
+    if origin is None:
+        return None
+    if origin.entry is None:
+        return f"与准许 {origin.permit} 共用一次查询 one call with permit {origin.permit}"
+    return f"沿用第 {origin.entry} 条的应答 answer of entry {origin.entry} used again"
 
 
 def _answer(reply: Any) -> tuple[object, object]:

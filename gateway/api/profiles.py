@@ -55,11 +55,19 @@ async def create(request: web.Request) -> web.Response:
     body = await request.read()
     services = request.app[SERVICES]
     wait, later = _preferences(request.headers.get("Prefer", ""))
+    no_cache = "no-cache" in [part.strip().lower() for part in request.headers.get("Cache-Control", "").split(",")]
 
     def work(granted: Callable[[Permit], None] | None = None) -> Coroutine[Any, Any, IssuedProfile]:
         patience = None if later else wait
         return request_profile(
-            services, request[LENDER], ask, body=body, idempotency_key=key, wait=patience, granted=granted
+            services,
+            request[LENDER],
+            ask,
+            body=body,
+            idempotency_key=key,
+            wait=patience,
+            granted=granted,
+            no_cache=no_cache,
         )
 
     made = await request.app[JOBS].begin(work, wait or 0) if later else await work()
@@ -131,6 +139,7 @@ ROUTES = [
         ProfileRequest,
         headers={
             "Idempotency-Key": "the same key and body give the same profile and count one use (24 h)",
+            "Cache-Control": "no-cache: every platform is asked, whatever `max_age` allows to be used again (RFC 9111)",
             "Prefer": "wait=N: sources may take N seconds, up to the gateway's own deadline; respond-async: 202 and "
             "where the profile will be, with wait=N only if it takes longer (RFC 7240)",
         },

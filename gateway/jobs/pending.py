@@ -111,7 +111,7 @@ class ClaimLate(Command[Late | None]):
         return Late(
             Permit(
                 permit.id,
-                Agreed(consent.id, consent.terms.grant, consent.uses),
+                Agreed(consent.id, consent.terms.grant, consent.uses, consent.version),
                 (),
                 datetime.fromisoformat(permit.valid_until),
                 permit.log_index,

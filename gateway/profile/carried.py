@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from connectors.base import Found, Reply, Subject, Try
+from consent.log.origins import Origin
 from gateway.profile.assemble import Request
 from gateway.profile.collect import Gathered
 from gateway.profile.plan import Item, Plan
@@ -95,6 +96,7 @@ def _gathered(one: Gathered) -> dict[str, Any]:
         "error": None if error is None else [error.code, error.details],
         "latency_ms": one.latency_ms,
         "attempts": one.attempts,
+        "origin": None if one.origin is None else list(one.origin),
         "tries": [[int(at * 1000), what, outcome, times] for at, what, outcome, times in one.tries],
     }
 
@@ -105,6 +107,7 @@ def _gathered_of(held: dict[str, Any]) -> Gathered:
         **held
         | {
             "item": _item_of(held["item"]),
+            "origin": None if held["origin"] is None else Origin(*held["origin"]),
             "tries": tuple(Try(at / 1000, what, outcome, times) for at, what, outcome, times in held["tries"]),
             "reply": None if reply is None else _reply_of(reply),
             "error": None if error is None else _errors().get(error[0], ConnectorFault)(**error[1]),

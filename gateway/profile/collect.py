@@ -5,12 +5,16 @@ until one answers, and what is left of the time is shared out evenly among those
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from connectors.base import Connector, Progress, Query, Reply, Subject, Try, joined
+from connectors.base import Connector, Found, Progress, Query, Reply, Subject, Try, joined
 from connectors.engine.connector import DeclarativeConnector
 from connectors.ports import Guard
+from consent.log.origins import Origin
+from consent.reuse import Leave
+from gateway.profile.flights import Flights, Question
 from gateway.profile.plan import Item, Plan
 from gateway.profile.sound import sound
 from gateway.profile.window import within
@@ -22,7 +26,8 @@ GRACE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What one source gave: a reply, or the typed error in its place."""
+    """What one source gave: a reply, or the typed error in its place; both where an older reply stands beside the
+    error. ``origin`` is None for what a call under this permit brought."""
 
     item: Item
     connector_version: str
@@ -32,6 +37,17 @@ class Gathered:
     latency_ms: int
     attempts: int
     tries: tuple[Try, ...] = ()
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """What need not be asked: ``held`` is there already, and ``flights`` may be on the way to the rest of what is asked
+    under this ``leave``."""
+
+    leave: Leave
+    flights: Flights
+    held: Mapping[Item, Gathered]
 
 
 class _Watched:
@@ -65,9 +81,10 @@ async def collect(
     guard: Guard,
     deadline: float,
     use: str | None = None,
+    spared: Spared | None = None,
 ) -> tuple[Gathered, ...]:
     """One Gathered per item of the plan that was asked, in its order. ``deadline`` is on the event loop's monotonic
-    clock; ``use`` is the permit, where late answers are waited for.
+    clock; ``use`` is the permit, where late answers are waited for; ``spared`` is what is not asked again.
 
     A source's failure of any kind stays in its Gathered. Whatever the guard raises (ConsentError, or that the
     consent could not be read) stops everything: all fetches are cancelled and it is raised, nothing is kept.
@@ -85,6 +102,10 @@ async def collect(
         chain = chains[number]
         for place, item in enumerate(chain):
             progress = progresses[number] = Progress()
+            if spared is not None and (held := spared.held.get(item)):
+                await watched.may_keep()
+                done[number].append(held)
+                return
             ends = loop.time() + (deadline - loop.time()) / (len(chain) - place)
             one = await (fetch(item, progress, ends) if place + 1 == len(chain) else in_time(item, progress, ends))
             done[number].append(one)
@@ -103,9 +124,23 @@ async def collect(
         connector = connectors[item.connector]
         reply: Reply | None = None
         error: UpstreamError | None = None
+        origin: Origin | None = None
         query = Query(subject, item.dataset, item.fields, plan.first, plan.last, use)
+
+        def call() -> Awaitable[Reply]:
+            return connector.fetch(query, watched, deadline, progress)
+
         try:
-            answer = await connector.fetch(query, watched, deadline, progress)
+            if spared is None or use is None:
+                answer = await call()
+            else:
+                question = Question.of(spared.leave, item, connector.version)
+                answer, origin = await spared.flights.once(question, use, call)
+            if origin is not None:
+                await watched.may_keep()
+                outcome = "no_record" if answer.found is Found.ABSENT else "answered"
+                progress.tries.append(Try(time.time(), "share", outcome))
+                answer = replace(answer, attempts=0)
             if isinstance(answer, Reply) and (isinstance(connector, DeclarativeConnector) or sound(answer, item)):
                 reply = within(answer, item.dataset, plan.first, plan.last)
             else:
@@ -116,14 +151,16 @@ async def collect(
             error = ConnectorFault()
         if watched.refusal is not None:
             raise watched.refusal
-        return gathered(item, reply, error, progress)
+        return gathered(item, reply, error, progress, origin)
 
-    def gathered(item: Item, reply: Reply | None, error: UpstreamError | None, progress: Progress) -> Gathered:
+    def gathered(
+        item: Item, reply: Reply | None, error: UpstreamError | None, progress: Progress, origin: Origin | None = None
+    ) -> Gathered:
         connector = connectors[item.connector]
         latency = int((loop.time() - started) * 1000)
         attempts = progress.attempts if reply is None else reply.attempts
         tries = tuple(joined(progress.tries))
-        return Gathered(item, connector.version, connector.assurance, reply, error, latency, attempts, tries)
+        return Gathered(item, connector.version, connector.assurance, reply, error, latency, attempts, tries, origin)
 
     tasks = [asyncio.create_task(ask(number)) for number in range(len(chains))]
     if not tasks:

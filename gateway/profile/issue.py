@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 import structlog
 
 from connectors.ports import Guard
+from consent.log.origins import Origin
 from consent.permits import Permit
 from consent.profiles import Issued, IssueProfile, Outcome, SealedSource, profile_entry, reply_name
 from gateway.jobs.pending import IssuePending
@@ -48,7 +50,8 @@ async def issue(
 
     def commit(one: Gathered) -> str:
         assert one.reply is not None  # noqa: S101 - only what was kept is committed to
-        payload = orjson.dumps({"digest": one.reply.raw_digest.hex(), "records": one.reply.records})
+        fields, digest = sorted(one.item.fields), one.reply.raw_digest.hex()
+        payload = orjson.dumps({"digest": digest, "fields": fields, "records": one.reply.records})
         kept[one.item.platform, one.item.dataset] = payload
         name = reply_name(one.item.platform, one.item.dataset)
         return permit.key.commitment(entry, name, hashlib.sha256(payload).digest())
@@ -68,7 +71,8 @@ async def issue(
             if s["commitment"] is not None
         ),
         outcomes=tuple(
-            Outcome(s["platform"], s["dataset"], s["state"], s["reason"], s["commitment"]) for s in profile["sources"]
+            Outcome(s["platform"], s["dataset"], s["state"], s["reason"], s["commitment"], _origin(s["origin"]))
+            for s in profile["sources"]
         ),
     )
     if carried.pending:
@@ -87,6 +91,10 @@ def _in_time(carried: Carried, until: str) -> Carried:
     def over(one: Gathered) -> bool:
         return isinstance(one.error, UpstreamPending) and str(one.error.details["next_attempt_at"]) >= until
 
+def _origin(told: Mapping[str, Any] | None) -> Origin | None:
+    return None if told is None else Origin(**told)
+
+
     if not any(map(over, carried.gathered)):
         return carried
     ended = DeadlineExceeded(waiting_for="ticket")
@@ -94,7 +102,7 @@ def _in_time(carried: Carried, until: str) -> Carried:
 
 
 def _count(
-    services: Services, sources: Sequence[Mapping[str, str]], fresh: Sequence[Gathered], profile_id: str
+    services: Services, sources: Sequence[Mapping[str, Any]], fresh: Sequence[Gathered], profile_id: str
 ) -> None:
     new = {(one.item.platform, one.item.dataset) for one in fresh}
     for source in sources:
@@ -107,6 +115,11 @@ def _count(
         if isinstance(one.error, SubjectMismatch):
             log.warning("subject_mismatch", platform=one.item.platform, dataset=one.item.dataset, profile_id=profile_id)
 
+        if one.origin is not None:
+            services.metrics.spared.labels(one.item.platform, one.item.dataset, one.origin.how).inc()
+            if one.error is None:
+                # The platform was not asked, which says nothing about how it is doing.
+                continue
 
 def place_of(issued: Issued) -> dict[str, Json]:
     """``log`` beside a profile."""

@@ -114,6 +114,9 @@ def state_of(gathered: Gathered, gaps: tuple[str, ...], limit: int, today: date)
     if reply is None:
         code = "connector_fault" if gathered.error is None else gathered.error.code
         return _SILENT.get(code, State.UNAVAILABLE), code
+    if gathered.error is not None:
+        # The source was silent: what it said before is older than what was asked for.
+        return State.STALE, gathered.error.code
     if reply.found is Found.ABSENT:
         return State.EMPTY_CONFIRMED, None
     if not reply.records:

@@ -17,9 +17,10 @@ from consent.policy import PermitItem
 from consent.profiles import RecordEvent, access_refused
 from gateway.profile.assemble import Request
 from gateway.profile.carried import Carried
-from gateway.profile.collect import collect
+from gateway.profile.collect import Spared, collect
 from gateway.profile.issue import IssuedProfile, issue, place_of
 from gateway.profile.plan import Plan, plan, within
+from gateway.profile.reuse import NOTHING, earlier_answers, leave_of, with_older
 from gateway.services import Services
 from schemas.base import Id, Model, Name, ShortText, StaffReference
 from schemas.dates import month_add
@@ -57,7 +58,9 @@ class ProfileRequest(Model):
     months: Annotated[int, Field(ge=1, le=120)] | None = None
     """Look-back in months, this month included; the consent's own when not given."""
     max_age: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,3}d$")] | None = None
-    """Older values are marked stale; the policy of each data set when not given."""
+    """In days. Older values are marked stale (by the policy of each data set when not given), and an answer that an
+    earlier profile under the same leave brought is used again while it is no older; when not given, every platform is
+    asked."""
     require: list[Name] | None = None
     """Data sets without which the profile is not complete; all that were asked for when not given."""
     declared: Declared | None = None
@@ -75,11 +78,13 @@ async def request_profile(
     idempotency_key: str | None,
     wait: int | None,
     granted: Callable[[Permit], None] | None = None,
+    no_cache: bool = False,
 ) -> IssuedProfile:
     """Give ``lender`` the profile it asks for, or raise ConsentError, Idempotency…, StorageUnavailable, InvalidRequest.
 
     ``body`` is the request as it came: an idempotency key is bound to its digest. ``wait`` shortens the deadline.
-    ``granted`` is told the permit before any platform is called.
+    ``granted`` is told the permit before any platform is called; ``no_cache`` has every platform asked, whatever there
+    is already.
     """
     evidence, now = services.evidence, services.now()
     uscc = parse_uscc(ask.subject.uscc).value
@@ -116,7 +121,7 @@ async def request_profile(
     if granted is not None:
         granted(permit)
     try:
-        return await _fetch_and_issue(services, ask, within(planned, permit.items), permit, profile_id, wait)
+        return await _fetch_and_issue(services, ask, within(planned, permit.items), permit, profile_id, wait, no_cache)
     except BaseException as error:
         # Only a gateway that stops cancels: what a client that went away asked for is made all the same.
         stopped = ShuttingDown.code if isinstance(error, asyncio.CancelledError) else "internal_error"
@@ -131,13 +136,23 @@ async def _fetch_and_issue(
     permit: Permit,
     profile_id: str,
     wait: int | None,
+    no_cache: bool,
 ) -> IssuedProfile:
     # The name that was agreed: the one in the request may hold blanks and marks that the comparison overlooks.
     subject = Subject(permit.consent.grant.subject.uscc, permit.consent.grant.subject.name)
     seconds = services.settings.limits.deadline_seconds
     deadline = asyncio.get_running_loop().time() + (min(seconds, wait) if wait else seconds)
     guard = services.evidence.guard(permit)
-    gathered = await collect(planned, services.connectors, subject, guard, deadline, permit.id)
+    max_age = int(ask.max_age[:-1]) if ask.max_age else None
+    leave, earlier = leave_of(permit, planned, ask.purpose), NOTHING
+    if max_age is not None and not no_cache:
+        today = services.now().astimezone(SHANGHAI).date()
+        earlier = await earlier_answers(services, leave, planned, max_age, today)
+    spared = Spared(leave, services.flights, earlier.fresh)
+    gathered = await collect(planned, services.connectors, subject, guard, deadline, permit.id, spared)
+    if earlier.older:
+        await guard.may_keep()
+        gathered = with_older(gathered, earlier.older)
     request = Request(
         profile_id=profile_id,
         revision=1,
@@ -147,7 +162,7 @@ async def _fetch_and_issue(
         purpose=ask.purpose,
         requested_at=permit.granted_at,
         declared=ask.declared.model_dump(exclude_none=True) if ask.declared else {},
-        max_age=int(ask.max_age[:-1]) if ask.max_age else None,
+        max_age=max_age,
         require=frozenset(ask.require) if ask.require is not None else None,
     )
     made = await issue(services, permit, guard, Carried(request, planned, gathered), gathered)

@@ -1,0 +1,59 @@
+"""One fetch for equal questions that are under way in this process at the same time.
+
+Equal is what asks for the same fields of the same source under the very same leave, so that nobody gets what was not
+agreed for them. An answer is shared and a failure is not: a request that fails, is refused or runs out of time leaves
+the others as they were, and the next of them asks for itself, under its own permit and within its own time.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from connectors.base import Found, Reply
+from consent.log.origins import Origin
+from consent.reuse import Leave
+from gateway.profile.plan import Item
+
+
+class Question(NamedTuple):
+    leave: Leave
+    connector: str
+    version: str
+    platform: str
+    dataset: str
+    fields: frozenset[str]
+
+    @classmethod
+    def of(cls, leave: Leave, item: Item, version: str) -> "Question":
+        return cls(leave, item.connector, version, item.platform, item.dataset, item.fields)
+
+
+@dataclass(slots=True)
+class _Flight:
+    permit: str
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    answer: Reply | None = None
+
+
+class Flights:
+    def __init__(self) -> None:
+        self._under_way: dict[Question, _Flight] = {}
+
+    async def once(
+        self, question: Question, permit: str, ask: Callable[[], Awaitable[Reply]]
+    ) -> tuple[Reply, Origin | None]:
+        """The answer of the call that is under way, with its origin, or else of ``ask``. Raises what ``ask`` does."""
+        while (flight := self._under_way.get(question)) is not None:
+            await flight.ended.wait()
+            if flight.answer is not None:
+                return flight.answer, Origin("shared", flight.permit, None, None)
+        flight = self._under_way[question] = _Flight(permit)
+        try:
+            answer = await ask()
+            if isinstance(answer, Reply) and answer.found is not Found.PARTIAL:
+                flight.answer = answer
+            return answer, None
+        finally:
+            del self._under_way[question]
+            flight.ended.set()
