@@ -311,14 +311,14 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                 "轮换回调密钥",
                 "A webhook got a new secret; the old one signs beside it for a while",
                 _WEBHOOK,
-            ),
-            EventType(
             EventType(
                 "clock.stepped",
                 "时钟跳变",
                 "A gateway process saw the clock that the times of the log come from move beside its monotonic one",
                 {"seconds": "by how many whole seconds since it looked last, negative where it was put back"},
             ),
+            ),
+            EventType(
                 "webhook.closed",
                 "关闭回调",
                 "Nothing is sent to a webhook any more",
