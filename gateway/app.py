@@ -24,8 +24,8 @@ from gateway.jobs.sharing import sharing
 from gateway.services import SERVICES, Now, open_services, utc_now
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
-from gateway.watching import watching
 from gateway.watchdog import watchdog
+from gateway.watching import watching
 from gateway.webhooks.sending import sending
 from schemas.errors import ConfigurationError
 
@@ -62,10 +62,10 @@ def create_app(settings: Settings, *, now: Now = utc_now, identity: IdentityChec
             cosigning(opened),
             sending(opened),
             watching(opened),
+            watchdog(),
             sharing(opened),
             late_answers(opened),
             running_jobs(settings.limits.shutdown_seconds) as app[JOBS],
-            watchdog(),
         ):
             app[SERVICES] = opened
             app[DESK] = open_desk(opened, identity)

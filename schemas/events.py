@@ -301,6 +301,12 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                 {"statement": "signed note of both keys on origin, index of this entry, old key and new key"},
             ),
             EventType(
+                "clock.stepped",
+                "时钟跳变",
+                "A gateway process saw the clock that the times of the log come from move beside its monotonic one",
+                {"seconds": "by how many whole seconds since it looked last, negative where it was put back"},
+            ),
+            EventType(
                 "webhook.registered",
                 "登记回调",
                 "From here on a lender is told of these events",
@@ -311,12 +317,6 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                 "轮换回调密钥",
                 "A webhook got a new secret; the old one signs beside it for a while",
                 _WEBHOOK,
-            EventType(
-                "clock.stepped",
-                "时钟跳变",
-                "A gateway process saw the clock that the times of the log come from move beside its monotonic one",
-                {"seconds": "by how many whole seconds since it looked last, negative where it was put back"},
-            ),
             ),
             EventType(
                 "webhook.closed",
