@@ -85,15 +85,15 @@ async def issue(
     return IssuedProfile(request.profile_id, signed.jws, signed.payload, place_of(issued))
 
 
+def _origin(told: Mapping[str, Any] | None) -> Origin | None:
+    return None if told is None else Origin(**told)
+
+
 def _in_time(carried: Carried, until: str) -> Carried:
     """What would be asked again only when the permit has ended is not pending: nobody may ask for it then."""
 
     def over(one: Gathered) -> bool:
         return isinstance(one.error, UpstreamPending) and str(one.error.details["next_attempt_at"]) >= until
-
-def _origin(told: Mapping[str, Any] | None) -> Origin | None:
-    return None if told is None else Origin(**told)
-
 
     if not any(map(over, carried.gathered)):
         return carried
@@ -109,17 +109,17 @@ def _count(
         if (source["platform"], source["dataset"]) in new:
             services.metrics.sources.labels(source["platform"], source["dataset"], source["state"]).inc()
     for one in fresh:
+        if one.origin is not None:
+            services.metrics.spared.labels(one.item.platform, one.item.dataset, one.origin.how).inc()
+            if one.error is None:
+                # The platform was not asked, which says nothing about how it is doing.
+                continue
         services.health.record(one.item.connector, one.error, one.latency_ms, services.now())
         if one.reply is not None and one.reply.drift:
             services.metrics.drift.labels(one.item.platform, one.item.dataset).inc(sum(one.reply.drift.values()))
         if isinstance(one.error, SubjectMismatch):
             log.warning("subject_mismatch", platform=one.item.platform, dataset=one.item.dataset, profile_id=profile_id)
 
-        if one.origin is not None:
-            services.metrics.spared.labels(one.item.platform, one.item.dataset, one.origin.how).inc()
-            if one.error is None:
-                # The platform was not asked, which says nothing about how it is doing.
-                continue
 
 def place_of(issued: Issued) -> dict[str, Json]:
     """``log`` beside a profile."""
