@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ import pytest_asyncio
 from aiohttp import web
 
 import gateway.app
+from connectors.kit.hostile import hostile, reply
+from connectors.transport import AioTransport
+from connectors.wire import WireRequest
 from gateway.app import create_app
 from gateway.client import LenderClient, LenderError
 from gateway.demo import LENDER, running_demo, sample_grant, serving, subject_of
-from gateway.services import database_path, open_services
+from gateway.services import SERVICES, database_path, open_services
 from gateway.settings import Settings
 from schemas.errors import ConfigurationError
+from tests.certificates import DAY, Authority
 from tests.gateway_world import World, gateway_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -87,6 +92,22 @@ async def test_fields_that_a_manifest_does_not_know_are_counted_as_drift(
     await world.lender.profile(world.ask((await world.consent())["id"]))
     text = (await world.send("GET", "/metrics")).body.decode()
     assert 'xinqiao_schema_drift_total{dataset="social_insurance",platform="sh-hrss"} 3.0' in text
+
+
+async def test_the_days_until_a_certificate_ends_are_shown(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an alarm below thirty days goes by (fault U20)."""
+    authority = Authority(tmp_path)
+    async with hostile(reply(200, b"{}"), tls=authority.server(end=29 * DAY)) as server:
+        transport = AioTransport(allowed_private=[server.origin], ssl_context=authority.trusting())
+        await transport.send(WireRequest("GET", server.url + "/", {}, b""), timeout=5)
+        await transport.close()
+    services = replace(world.demo.services, certificate_ends=transport.certificate_ends)
+    monkeypatch.setitem(world.app._state, SERVICES, services)
+    text = (await world.send("GET", "/metrics")).body.decode()
+    (days,) = re.findall(rf'^xinqiao_certificate_days{{certificate="{server.url}"}} (\S+)$', text, re.MULTILINE)
+    assert 28 < float(days) < 30
 
 
 async def test_the_platforms_that_can_be_asked_are_listed_with_what_they_give(world: World) -> None:
