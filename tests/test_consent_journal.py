@@ -25,6 +25,7 @@ from consent.ledger import Head, Ledger, root_at
 from consent.log.merkle import Growth
 from consent.opening import prepare
 from consent.storage import Database, Store, open_store
+from consent.tables import consent_texts
 from consent.vault import Vault
 from schemas.errors import LogBroken, Overloaded, ShuttingDown, StorageUnavailable
 from tests.consent_world import KEK, LENDER, LOG_KEY, NOW, ORIGIN, PSEUDONYM_KEY, Clock, Keks, safe_of
@@ -38,6 +39,18 @@ class Note(Command[int]):
 
     def decide(self, batch: Batch) -> int:
         return batch.append("permit.closed", LENDER, None, None, {"permit": self.id, "code": "c"}, id=self.id)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Command[int]):
+    """The same, with a row whose primary key it is."""
+
+    id: str
+
+    def decide(self, batch: Batch) -> int:
+        text = {"name": self.id, "language": "zh", "sha256": "", "content": b"", "registered_at": "", "log_index": 0}
+        batch.insert(consent_texts, text)
+        return Note(self.id).decide(batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +148,9 @@ async def test_a_defect_hurts_only_its_own_command(place: Path | str, error: typ
 
 async def test_a_row_that_the_database_refuses_hurts_only_its_own_command(place: Path | str) -> None:
     async with opened(place) as (journal, _):
-        await journal.submit(Note("taken"))
+        await journal.submit(Row("taken"))
         ids = ["a", "b", "taken", "c"]
-        found = await asyncio.gather(*(journal.submit(Note(i)) for i in ids), return_exceptions=True)
+        found = await asyncio.gather(*(journal.submit(Row(i)) for i in ids), return_exceptions=True)
         assert isinstance(found.pop(2), StorageUnavailable)
         assert found == [1, 2, 3]
     assert await stored(place) == ["taken", "a", "b", "c"]

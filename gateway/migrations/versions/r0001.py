@@ -89,7 +89,6 @@ def upgrade() -> None:
         sa.Column("entry", sa.LargeBinary(), nullable=False),
         sa.Column("leaf", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("position"),
-        sa.UniqueConstraint("id"),
         if_not_exists=True,
     )
     op.create_index("ix_log_entries_consent", "log_entries", ["consent"], unique=False, if_not_exists=True)
