@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from consent.log.merkle import CompactRange, leaf_hash
 from consent.log.note import Checkpoint, Vkey, sign_checkpoint
-from consent.log.tiles import export
+from consent.log.tiles import Stamp, export
 
 _ORIGIN = "xinqiao.invalid/benchmark"
 _CHILD = """
@@ -51,6 +51,9 @@ class _Source:
 
     def leaf_hashes(self, start: int, stop: int) -> Iterator[bytes]:
         return (leaf_hash(_entry(n)) for n in range(start, stop))
+
+    def stamps(self) -> Iterable[Stamp]:
+        return ()
 
 
 def run(entries: int = 1_000_000) -> dict[str, float]:

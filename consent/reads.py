@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, and_, bindparam, func, select
 
@@ -14,14 +14,16 @@ from consent.consents import consent_of
 from consent.keys import KeySet
 from consent.ledger import hash_at, nodes, read_head
 from consent.log.merkle import ProofError, consistency_proof, inclusion_proof
+from consent.log.note import Checkpoint, Note
 from consent.log.rotation import EVENT as ROTATED
-from consent.log.tiles import WIDTH, tile_path
+from consent.log.tiles import WIDTH, Stamp, tile_path
 from consent.policy import shown_state, standing
 from consent.profiles import Issued, profile_entry
 from consent.rows import CONSENT_ROWS, ConsentRow
 from consent.sealing import reason_of
 from consent.shredding import shred_state
 from consent.tables import consent_status, consents, log_entries, profiles, sealed, subject_keys
+from consent.timestamps import timestamps
 from consent.vault import RetentionClass, Sealed, SubjectKey, Vault
 from schemas.consent import Consent, ConsentState, StatusChange
 from schemas.errors import InvalidRequest, KeysUnavailable, LogBroken
@@ -267,8 +269,13 @@ def _leaves(connection: Connection, start: int, stop: int) -> list[bytes]:
     return nodes(connection, 0, start, stop)
 
 
-ReadPage = Callable[[Callable[[Connection, int, int], list[bytes]], int, int], list[bytes]]
-"""Store.read."""
+T = TypeVar("T")
+
+
+class ReadPage(Protocol):
+    """Store.read."""
+
+    def __call__(self, read: Callable[[Connection, int, int], list[T]], start: int, stop: int, /) -> list[T]: ...
 
 
 class LogSource:
@@ -293,3 +300,8 @@ class LogSource:
     def leaf_hashes(self, start: int, stop: int) -> Iterator[bytes]:
         for first in range(start, stop, PAGE):
             yield from self._read(_leaves, first, min(first + PAGE, stop))
+
+    def stamps(self) -> Iterator[Stamp]:
+        size, page = Checkpoint.parse(Note.parse(self._checkpoint).text).size, [Stamp(0, "", b"")]
+        while page := self._read(timestamps, page[-1].size, size):
+            yield from page

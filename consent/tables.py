@@ -263,6 +263,15 @@ log_cosignatures = Table(
     Column("line", Text, nullable=False),
 )
 
+log_timestamps = Table(
+    "log_timestamps",
+    metadata,
+    Column("size", Integer, primary_key=True, autoincrement=False),  # of the head that was stamped
+    Column("time", String(35), nullable=False),  # the authority's
+    Column("head", Text, nullable=False),  # as the log signed it
+    Column("reply", LargeBinary, nullable=False),  # RFC 3161 TimeStampResp, DER
+)
+
 log_head = Table(
     "log_head",
     metadata,

@@ -23,6 +23,7 @@ from gateway.jobs.running import JOBS, running_jobs
 from gateway.jobs.sharing import sharing
 from gateway.services import SERVICES, Now, open_services, utc_now
 from gateway.settings import Settings
+from gateway.stamping import stamping
 from gateway.telemetry import Metrics
 from gateway.watchdog import watchdog
 from gateway.watching import watching
@@ -60,6 +61,7 @@ def create_app(settings: Settings, *, now: Now = utc_now, identity: IdentityChec
         async with (
             open_services(settings, now=now, metrics=metrics) as opened,
             cosigning(opened),
+            stamping(opened),
             sending(opened),
             watching(opened),
             watchdog(),

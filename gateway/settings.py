@@ -127,6 +127,15 @@ class Witness(_Part):
         raise ValueError("the verifier key of a witness")
 
 
+class Timestamps(_Part):
+    """A time-stamping authority (RFC 3161) for heads of the evidence log. ``certificates``: a PEM file of those that
+    its signatures lead to."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")]
+    certificates: Path
+    every_minutes: Annotated[int, Field(ge=10, le=10_080)] = 60
+
+
 class RetentionRule(_Part):
     """``reason`` is one of PIPL 47; ``basis`` is the legal basis by name, and stands in the log as it is."""
 
@@ -230,6 +239,8 @@ class Settings(BaseSettings):
     """By unified social credit code: the JWKS whose signatures make a consent of that enterprise `signed`."""
     witnesses: dict[Name, Witness] = Field(default_factory=dict)
     """Whom every new head of the evidence log is offered to."""
+    timestamps: Timestamps | None = None
+    """Who time-stamps heads of the evidence log; nobody when not given."""
     limits: Limits = Limits()
     retention: Retention = Retention()
     anomalies: Anomalies = Anomalies()

@@ -155,6 +155,9 @@ class Metrics:
         self.log_writable = Gauge(
             "xinqiao_log_writable", "1 while the evidence log takes entries", registry=self.registry
         )
+        self.timestamps = Counter(
+            "xinqiao_log_timestamps", "Time-stamps of the log's head asked for", ["outcome"], registry=self.registry
+        )
         self.log_size = Gauge("xinqiao_log_entries", "Entries in the evidence log", registry=self.registry)
 
 

@@ -19,7 +19,7 @@ from consent.log import verify
 from consent.log.merkle import leaf_hash, root_of
 from consent.log.note import COSIGNATURE, Checkpoint, Vkey, cosign, sign_checkpoint
 from consent.log.report import Report
-from consent.log.tiles import TileError, export
+from consent.log.tiles import Stamp, TileError, export
 
 ORIGIN = "log.example.test/invented"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -51,6 +51,7 @@ class Log:
         self.hashes = [leaf_hash(e) for e in entries] if hashes is None else hashes
         self.key = key
         self.witnessed = witnessed
+        self.stamped: list[Stamp] = []
         self.head = Checkpoint(origin, len(self.hashes), root_of(self.hashes))
 
     @classmethod
@@ -70,6 +71,9 @@ class Log:
 
     def leaf_hashes(self, start: int, stop: int) -> Iterable[bytes]:
         return self.hashes[start:stop]
+
+    def stamps(self) -> Iterable[Stamp]:
+        return self.stamped
 
 
 class Memory(dict[str, bytes]):

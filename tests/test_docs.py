@@ -7,6 +7,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import NoneType
 from typing import Any, get_args
 
 import pytest
@@ -83,7 +84,8 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str,
         yield prefix + key, field
         for part in (field.annotation, *get_args(field.annotation)):
             if inspect.isclass(part) and issubclass(part, BaseModel):
-                nested = settings_of(part, f"{prefix}{key}{'' if part is field.annotation else '.*'}.")
+                named = "" if part is field.annotation or NoneType in get_args(field.annotation) else ".*"
+                nested = settings_of(part, f"{prefix}{key}{named}.")
                 yield from nested
 
 

@@ -315,6 +315,7 @@ def test_the_command_exits_0_when_intact_and_1_when_broken(folder: Path, capsys:
         "intact": 60,
         "problem": None,
         "heads": [],
+        "stamped": [],
     }
     witnessed = [str(folder / "witnessed"), "--witness", str(folder / "witness")]
     assert main(witnessed) == 0

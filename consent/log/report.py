@@ -7,7 +7,7 @@ from typing import Literal
 
 from consent.log.note import Checkpoint
 
-Kind = Literal["file", "vkey", "checkpoint", "entry", "tile", "history"]
+Kind = Literal["file", "vkey", "checkpoint", "entry", "tile", "timestamp", "history"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Report:
     """``intact``: how many leading entries the signed root vouches for. ``heads``: both notes, where history forked.
 
     Keys are shown as NAME+KEYID: ``signers`` of the log, ``cosigners`` with the time in POSIX seconds, ``rotations`` as
-    (entry, old key, new key).
+    (entry, old key, new key). ``stamped``: the sizes of the heads that a stamp is there for.
     """
 
     problem: Problem | None
@@ -42,6 +42,7 @@ class Report:
     heads: tuple[str, ...] = ()
     cosigners: tuple[tuple[str, int], ...] = ()
     rotations: tuple[tuple[int, str, str], ...] = ()
+    stamped: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -64,6 +65,9 @@ class Report:
             lines.append("consistent, signer not trusted")
         lines += [f"key changed at entry {index}: {old} to {new}" for index, old, new in self.rotations]
         lines += [f"co-signed by {name} at {utc(time)}" for name, time in self.cosigners]
+        if self.stamped:
+            held = f"{len(self.stamped)} heads, the newest of {self.stamped[-1]} entries"
+            lines.append(f"time-stamped: {held}; `openssl ts -verify` says by whom and when")
         for name, head in zip(("remembered head", "exported head"), self.heads, strict=False):
             lines += [f"{name}:", *head.split("\n")[:-1]]
         return "".join(printable(line) + "\n" for line in lines)
@@ -77,6 +81,7 @@ class Report:
                 "signers": self.signers,
                 "cosigners": [{"name": name, "time": time} for name, time in self.cosigners],
                 "rotations": [{"entry": index, "old": old, "new": new} for index, old, new in self.rotations],
+                "stamped": self.stamped,
                 "origin": head and head.origin,
                 "size": head and head.size,
                 "root": head and head.root.hex(),

@@ -4,12 +4,14 @@
     vkey                    its verifier keys, one a line, in the order of the signature lines: these and no others
     tile/L/N[.p/W]          W (256 when full) hashes of level 8·L, 32 bytes each
     tile/entries/N[.p/W]    the entries under ``tile/0/N``, each after its length in two bytes, big-endian
+    timestamp/SIZE.…        stamped heads, where there are any (consent.log.stamps)
 
 ``export`` writes what the log holds and judges nothing: a log that was tampered with exports as it is, and
 ``consent.log.verify`` says where. The checkpoint is written last, so an export that was cut short has none and fails.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +24,7 @@ WIDTH = 256
 MAX_BUNDLE = WIDTH * (2 + MAX_ENTRY)
 MAX_TILE = WIDTH * HASH_SIZE
 MAX_TEXT = 65536
+MAX_STAMP = 65536
 
 
 class TileError(Exception):
@@ -33,13 +36,30 @@ class TileError(Exception):
         self.problem = problem
 
 
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A head of ``size`` entries as the log signed it, and an authority's reply for it (RFC 3161, DER)."""
+
+    size: int
+    head: str
+    reply: bytes
+
+
+class Files(Protocol):
+    """Where exported files are; both raise ``TileError``."""
+
+    def paths(self) -> set[str]: ...
+    def read(self, path: str, limit: int) -> bytes: ...
+
+
 class Source(Protocol):
-    """A log that can be exported. All four answer for one and the same head."""
+    """A log that can be exported. All five answer for one and the same head."""
 
     def checkpoint_text(self) -> str: ...
     def vkeys(self) -> Iterable[str]: ...
     def entries(self, start: int, stop: int) -> Iterable[bytes]: ...
     def leaf_hashes(self, start: int, stop: int) -> Iterable[bytes]: ...
+    def stamps(self) -> Iterable[Stamp]: ...
 
 
 def tile_path(level: int | str, index: int, width: int = WIDTH) -> str:
@@ -48,6 +68,11 @@ def tile_path(level: int | str, index: int, width: int = WIDTH) -> str:
     while index := index // 1000:
         name = f"x{index % 1000:03}/{name}"
     return f"tile/{level}/{name}" if width == WIDTH else f"tile/{level}/{name}.p/{width}"
+
+
+def stamp_paths(size: int) -> tuple[str, str]:
+    """The files of a stamped head and of the authority's reply."""
+    return f"timestamp/{size}.checkpoint", f"timestamp/{size}.tsr"
 
 
 def bundle(entries: Iterable[bytes]) -> bytes:
@@ -103,6 +128,9 @@ def export(source: Source, directory: Path) -> None:
             blocks.append(root_of(leaves))
     for level, index, data in upper_tiles(blocks):
         _write(directory / tile_path(level, index, len(data) // HASH_SIZE), data)
+    for stamp in source.stamps():
+        for path, data in zip(stamp_paths(stamp.size), (stamp.head.encode(), stamp.reply), strict=True):
+            _write(directory / path, data)
     _write(directory / "vkey", "".join(f"{vkey}\n" for vkey in source.vkeys()).encode())
     _write(directory / "checkpoint", note.encode())
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from consent.log.note import ED25519, Checkpoint, Note, NoteError, Vkey, parse_vkeys
 from consent.log.report import Problem
@@ -17,10 +18,6 @@ class Broken(Exception):
 
 def _wrong_head(text: str) -> Broken:
     return Broken(Problem("checkpoint", "checkpoint", text))
-
-
-def _wrong_history(text: str) -> Broken:
-    return Broken(Problem("history", "checkpoint", text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,34 +78,45 @@ def cosigners(head: Head, witnesses: Sequence[Vkey]) -> tuple[tuple[Vkey, int], 
     return found
 
 
-def remembered(note: str) -> Checkpoint:
-    """A remembered head, not yet held against any key. Raises ``Broken``."""
-    try:
-        return Checkpoint.parse(Note.parse(note).text)
-    except NoteError as err:
-        raise _wrong_history(f"the remembered checkpoint: {err}") from None
+@dataclass(frozen=True, slots=True)
+class Older:
+    """A signed head that should be one of the log's past, not yet held against anything."""
+
+    how: Literal["remembered", "stamped"]
+    path: str
+    """Of the file that is to blame where it is not."""
+    note: str
+
+    def wrong(self, text: str) -> Broken:
+        return Broken(Problem("history" if self.how == "remembered" else "timestamp", self.path, text))
+
+    def checkpoint(self) -> Checkpoint:
+        """Raises ``Broken`` where the note is none of a checkpoint."""
+        try:
+            return Checkpoint.parse(Note.parse(self.note).text)
+        except NoteError as err:
+            raise self.wrong(f"the {self.how} checkpoint: {err}") from None
 
 
-def check_history(old_note: str, prefix_root: bytes, head: Head, keys: Succession, trusted: Sequence[Vkey]) -> None:
-    """Raises ``Broken`` unless the remembered head was signed by this log and is the head of its first entries.
+def check_history(older: Older, prefix_root: bytes, head: Head, keys: Succession, trusted: Sequence[Vkey]) -> None:
+    """Raises ``Broken`` unless the older head was signed by this log and is the head of its first entries.
 
-    ``prefix_root`` is the root of as many leading entries as the remembered head covers.
+    ``prefix_root`` is the root of as many leading entries as the older head covers.
     """
-    old = remembered(old_note)
+    old = older.checkpoint()
     try:
-        by = Note.parse(old_note).signers([*(trusted or head.vkeys), *keys.keys])
+        by = Note.parse(older.note).signers([*(trusted or head.vkeys), *keys.keys])
     except NoteError as err:
-        raise _wrong_history(f"the remembered checkpoint: {err}") from None
+        raise older.wrong(f"the {older.how} checkpoint: {err}") from None
     size = head.checkpoint.size if old.origin == head.checkpoint.origin else keys.ended(old.origin)
     if size is None:
-        raise _wrong_history("the remembered checkpoint is of another log")
+        raise older.wrong(f"the {older.how} checkpoint is of another log")
     if old.size > size:
         now = "has" if old.origin == head.checkpoint.origin else "went on under another name with"
-        text = f"rolled back or cut off: it was remembered with {old.size} entries and {now} {size}"
-        raise _wrong_history(text)
+        raise older.wrong(f"rolled back or cut off: it was {older.how} with {old.size} entries and {now} {size}")
     if old.root != prefix_root:
-        raise _wrong_history(f"rewritten: its first {old.size} entries are not those of the remembered checkpoint")
+        raise older.wrong(f"rewritten: its first {old.size} entries are not those of the {older.how} checkpoint")
     for vkey in by:
         if (limit := keys.limit(vkey)) is not None and old.size > limit:
-            text = f"the remembered checkpoint: signed by {vkey.label()}, a key that was replaced at entry {limit}"
-            raise _wrong_history(text)
+            text = f"the {older.how} checkpoint: signed by {vkey.label()}, a key that was replaced at entry {limit}"
+            raise older.wrong(text)

@@ -18,37 +18,34 @@ Exit status: 0 intact, 1 broken, 2 wrong use.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from consent.log.bundle import BundleReport, verify_bundle
 from consent.log.entry import EntryError, all_canonical, check_entry
-from consent.log.merkle import EMPTY_ROOT, HASH_SIZE, root_of
+from consent.log.merkle import EMPTY_ROOT, HASH_SIZE, CompactRange, root_of
 from consent.log.note import COSIGNATURE, ED25519, Checkpoint, Note, NoteError, Vkey, parse_vkeys
 from consent.log.report import Problem, Report
 from consent.log.rotation import MARK, Succession
+from consent.log.stamps import read_stamp, stamped_sizes
 from consent.log.tiles import (
     MAX_BUNDLE,
     MAX_TEXT,
     MAX_TILE,
     WIDTH,
+    Files,
     Folder,
     TileError,
     read_bundle,
+    stamp_paths,
     tile_path,
     upper_tiles,
 )
-from consent.log.trust import Broken, Head, check_history, cosigners, open_head, remembered, signers
-
-
-class Files(Protocol):
-    """Where the exported files are; both raise ``TileError``."""
-
-    def paths(self) -> set[str]: ...
-    def read(self, path: str, limit: int) -> bytes: ...
+from consent.log.trust import Broken, Head, Older, check_history, cosigners, open_head, signers
 
 
 def verify_export(
@@ -74,14 +71,19 @@ def verify_files(
     head: Head | None = None
     try:
         head = open_head(files.read("vkey", MAX_TEXT), files.read("checkpoint", MAX_TEXT))
-        old = None if old_checkpoint is None else remembered(old_checkpoint)
+        older = [] if old_checkpoint is None else [Older("remembered", "checkpoint", old_checkpoint)]
         by_witnesses = cosigners(head, witnesses)
-        walk = _Walk(files, head.checkpoint.size, old.size if old else 0)
+        paths = files.paths()
+        stamped = stamped_sizes(paths)
+        known = {"checkpoint", "vkey"}.union(*map(stamp_paths, stamped))
+        prefixes = {*stamped, *(old.checkpoint().size for old in older)}
+        walk = _Walk(files, paths - known, head.checkpoint.size, prefixes)
         walk.judge(head.checkpoint.root)
         keys = walk.succession()
         by = signers(head, keys, vkeys)
-        if old_checkpoint is not None:
-            check_history(old_checkpoint, walk.prefix_root, head, keys, vkeys)
+        for old in chain(older, (read_stamp(files, size) for size in stamped)):
+            root = walk.prefix_roots.get(old.checkpoint().size, EMPTY_ROOT)
+            check_history(old, root, head, keys, vkeys)
         return Report(
             None,
             head.checkpoint,
@@ -90,6 +92,7 @@ def verify_files(
             head.checkpoint.size,
             cosigners=tuple((vkey.label(), time) for vkey, time in by_witnesses),
             rotations=tuple((r.index, r.old.label(), r.new.label()) for r in keys.rotations),
+            stamped=stamped,
         )
     except TileError as err:
         found = Broken(Problem("file", err.path, err.problem))
@@ -116,21 +119,23 @@ def hashed(path: str, data: bytes) -> tuple[list[bytes], list[bytes], bytes, boo
 class _Walk:
     """One pass over the entries and level-0 tiles: keeps one hash per 256 entries and the first of each problem.
 
-    ``prefix_root`` is the root of the first ``prefix`` entries, once they have been passed.
+    ``unread``: the files that it should come by. ``prefix_roots``: the roots of the first so many entries, by their
+    number, once these have been passed.
     """
 
-    def __init__(self, files: Files, size: int, prefix: int) -> None:
+    def __init__(self, files: Files, unread: set[str], size: int, prefixes: Collection[int]) -> None:
         self._files = files
+        self._unread = unread
         self._size = size
-        self._prefix = prefix
-        self._unread: set[str] = set()
+        self._ahead = sorted({n for n in prefixes if n > 0}, reverse=True)
+        self._passed = CompactRange()
         self._by_entries: list[bytes] = []
         self._by_tiles: list[bytes] = []
         self._bad_entry: Problem | None = None
         self._bad_tile: Problem | None = None
         self._malformed: list[Problem] = []
         self._marked: list[tuple[int, str, bytes]] = []
-        self.prefix_root = EMPTY_ROOT
+        self.prefix_roots: dict[int, bytes] = {}
 
     def _read(self, path: str, limit: int) -> bytes:
         self._unread.discard(path)
@@ -148,8 +153,11 @@ class _Walk:
         data = self._read(path, MAX_BUNDLE)
         tile, stored = self._tile(0, start // WIDTH, width)
         entries, hashes, root, whole = hashed(path, data)
-        if start < self._prefix <= start + width:
-            self.prefix_root = root_of([*self._by_entries, root_of(hashes[: self._prefix - start])])
+        while self._ahead and self._ahead[-1] <= start + width:
+            prefix = self._ahead.pop()
+            self.prefix_roots[prefix] = self._passed.extend([root_of(hashes[: prefix - start])]).root
+        if self._ahead:
+            self._passed = self._passed.extend([root]).range
         self._by_entries.append(root)
         if whole and b"".join(hashes) == stored:
             self._by_tiles.append(self._by_entries[-1])
@@ -197,7 +205,6 @@ class _Walk:
 
     def judge(self, root: bytes) -> None:
         """Read everything; raise for the first problem, in the light of the signed root."""
-        self._unread = self._files.paths() - {"checkpoint", "vkey"}
         for start in range(0, self._size, WIDTH):
             self._block(start, min(WIDTH, self._size - start))
         problem, intact = self._bad_entry, 0

@@ -5,10 +5,11 @@ import base64
 from aiohttp import web
 
 from consent.ledger import read_head
+from consent.timestamps import newest_timestamp
 from gateway.api.routing import Route, answer, query_int
 from gateway.services import SERVICES
 from gateway.settings import Role
-from schemas.base import Count, Model
+from schemas.base import Count, Model, Time
 from schemas.errors import InvalidRequest, NotFound
 
 
@@ -22,6 +23,16 @@ class ConsistencyProof(Model):
     start: Count
     size: Count
     proof: list[str]
+
+
+class Timestamp(Model):
+    """``head`` is a signed head of ``size`` entries, ``reply`` the authority's answer over its SHA-256 (RFC 3161, DER,
+    base64), ``time`` the time in it."""
+
+    size: Count
+    time: Time
+    head: str
+    reply: str
 
 
 async def checkpoint(request: web.Request) -> web.Response:
@@ -53,6 +64,15 @@ async def consistency(request: web.Request) -> web.Response:
     return answer(ConsistencyProof(start=start, size=size, proof=[base64.b64encode(h).decode() for h in proof]))
 
 
+async def timestamp(request: web.Request) -> web.Response:
+    held = await request.app[SERVICES].evidence.read(newest_timestamp)
+    if held is None:
+        raise NotFound(what="timestamp")
+    stamp = held.stamp
+    reply = base64.b64encode(stamp.reply).decode()
+    return answer(Timestamp(size=stamp.size, time=held.time, head=stamp.head, reply=reply))
+
+
 async def tile(request: web.Request) -> web.Response:
     """Hash tiles only: entry bundles are for auditors, who get them by ``xinqiao log export``."""
     body = await request.app[SERVICES].evidence.tile(request.match_info["path"])
@@ -66,6 +86,16 @@ _TAG = "log"
 _TEXT = "text/plain"
 ROUTES = [
     Route("GET", "/v1/log/checkpoint", checkpoint, "Signed checkpoint 日志检查点", _TAG, {200: _TEXT}, lender=False),
+    Route(
+        "GET",
+        "/v1/log/timestamp",
+        timestamp,
+        "Newest time-stamp of a head 时间戳",
+        _TAG,
+        {200: Timestamp},
+        lender=False,
+        errors=(404, 503),
+    ),
     Route("GET", "/log/checkpoint", checkpoint, "The same, in the C2SP layout", _TAG, {200: _TEXT}, lender=False),
     Route(
         "GET",

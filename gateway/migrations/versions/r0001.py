@@ -113,6 +113,15 @@ def upgrade() -> None:
         if_not_exists=True,
     )
     op.create_table(
+        "log_timestamps",
+        sa.Column("size", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("time", sa.String(length=35), nullable=False),
+        sa.Column("head", sa.Text(), nullable=False),
+        sa.Column("reply", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("size"),
+        if_not_exists=True,
+    )
+    op.create_table(
         "log_head",
         sa.Column("one", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("origin", sa.Text(), nullable=False),
