@@ -3,16 +3,21 @@
 import asyncio
 import logging
 import shutil
+import sys
 from collections.abc import Iterator
 from datetime import date
-from functools import lru_cache
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 
 import pytest
 import structlog
 from cryptography.hazmat.primitives.serialization import load_der_private_key
+from typer.main import get_command
 
 from benchmarks.postgres_server import PostgresServer
+from connectors.manifest import load
+from connectors.registry import BUILT_IN
 from connectors.sandbox.bank import write_bank
 from connectors.sandbox.world import World
 from connectors.tls import default_ssl_context
@@ -45,13 +50,27 @@ def _made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         shutil.copytree(made, folder, dirs_exist_ok=True)
         return {name: text.replace(str(made), str(folder.resolve())) for name, text in secrets_of[key].items()}
 
+    built_in = cache(load)
+
+    @cache
+    def installed(group: str, *path: str) -> EntryPoints:
+        return entry_points(group=group)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("connectors.sandbox.server.write_bank", bank)
         # Whoever loads a private key of RSA proves its numbers prime first.
         for module in ("keys", "algorithms"):
-            patch.setattr(f"connectors.signing.{module}.load_der_private_key", lru_cache(64)(load_der_private_key))
+            patch.setattr(f"connectors.signing.{module}.load_der_private_key", cache(load_der_private_key))
         # The system has a hundred and fifty authorities, all read for each transport.
-        patch.setattr("connectors.transport.default_ssl_context", lru_cache(1)(default_ssl_context))
+        patch.setattr("connectors.transport.default_ssl_context", cache(default_ssl_context))
+        # The catalogue in the tree is compiled for each gateway; folders elsewhere are what tests change.
+        patch.setattr(
+            "connectors.registry.load", lambda folder: (built_in if BUILT_IN in folder.parents else load)(folder)
+        )
+        # Where distributions are looked for is all that decides what is installed.
+        patch.setattr("connectors.installed.entry_points", lambda group: installed(group, *sys.path))
+        # The command's tree of parsers is built for each command line.
+        patch.setattr("typer.main.get_command", cache(get_command))
         yield
 
 
