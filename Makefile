@@ -5,6 +5,9 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := .venv/bin
 UV_ENV := UV_SYSTEM_CERTS=1 UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_PREFERENCE=only-system
 
+# Every process that is started here would compile all of Python's sources again if it were not allowed to keep them.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test check serve bench peers detect flips chaos lint types clean
 
 demo: .venv/.ready
