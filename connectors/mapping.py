@@ -7,24 +7,24 @@ form than declared is SchemaDrift with its path, never a guess.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from connectors.base import Row
+from connectors.columns import Column, Field, counts, listed, read_columns, texts, unusual
 from connectors.decoding import MISSING
 from connectors.engine.rules import Tree, compile_path, same
-from connectors.row_source import Field, Plain, compile_usual
 from schemas import manifest
 from schemas.amounts import (
     RatioForm,
     Unit,
     compile_amount,
+    compile_amounts,
     compile_ratio,
-    is_simple_amount,
-    is_simple_share,
     parse_count,
+    shares,
 )
 from schemas.base import Json
-from schemas.dates import YearMonth, compile_day, compile_month, compile_year, month_end, month_text
+from schemas.dates import Reader, YearMonth, compile_day, compile_month, compile_year, month_end, month_text
 from schemas.errors import InvalidValue, SchemaDrift
 from schemas.identifiers import is_uscc, normalise_name, parse_uscc
 
@@ -52,10 +52,10 @@ class Notes:
 
 class Convert(NamedTuple):
     """``read``: a present value to its canonical form; None is absent, SKIP an unlisted code. Raises InvalidValue, and
-    notes nothing that noting it again would change. ``plain`` gives the same for the values that it takes."""
+    notes nothing that noting it again would change. ``column`` gives the same for many values that are usual ones."""
 
     read: Callable[[Any, Notes], Any]
-    plain: Plain
+    column: Column
 
 
 def converter(name: str, spec: manifest.ReadSpec, longest: int) -> Convert:
@@ -74,7 +74,7 @@ def converter(name: str, spec: manifest.ReadSpec, longest: int) -> Convert:
         case manifest.RatioSpec():
             return _ratio(RatioForm(spec.form))
         case manifest.CountSpec():
-            return _alone(parse_count, "type(v) is int and 0 <= v < 9007199254740992", "v")
+            return _alone(parse_count, counts)
         case manifest.DaySpec():
             return _time(compile_day(spec.forms))
         case manifest.MonthSpec():
@@ -87,27 +87,21 @@ def converter(name: str, spec: manifest.ReadSpec, longest: int) -> Convert:
             return _flag(spec)
 
 
-def _alone(read: Callable[[Any], Any], test: str, value: str, **names: object) -> Convert:
+def _alone(read: Callable[[Any], Any], column: Column) -> Convert:
     """A reader that notes nothing."""
-    return Convert(lambda v, _notes: read(v), Plain(test, value, {"alone": read, **names}))
+    return Convert(lambda v, _notes: read(v), column)
+
+
+def _time(read: Reader[Any]) -> Convert:
+    return _alone(read, read.column)
 
 
 def _money(unit: Unit) -> Convert:
-    read = compile_amount(unit)
-    if unit is Unit.YUAN:
-        return _alone(read, "type(v) is str and {simple}(v)", "v", simple=is_simple_amount)
-    return _alone(read, "type(v) is str and v and not v.isspace()", "{alone}(v)")
+    return _alone(compile_amount(unit), compile_amounts(unit))
 
 
 def _ratio(form: RatioForm) -> Convert:
-    read = compile_ratio(form)
-    if form is RatioForm.FRACTION:
-        return _alone(read, "type(v) is str and {simple}(v)", "v", simple=is_simple_share)
-    return _alone(read, "type(v) is str and v and not v.isspace()", "{alone}(v)")
-
-
-def _time(read: Callable[[object], Any]) -> Convert:
-    return _alone(read, "type(v) is str and v and (t := {alone}(v)) is not None", "t")
+    return _alone(compile_ratio(form), shares if form is RatioForm.FRACTION else unusual)
 
 
 def _text(longest: int) -> Convert:
@@ -116,7 +110,7 @@ def _text(longest: int) -> Convert:
             raise InvalidValue(what="text")
         return text
 
-    return Convert(convert, Plain(f"type(v) is str and 0 < len(t := v.strip()) <= {longest:d}", "t", {}))
+    return Convert(convert, texts(longest))
 
 
 def _uscc(name: str) -> Convert:
@@ -129,7 +123,7 @@ def _uscc(name: str) -> Convert:
         notes.repaired(name, reading.repairs)
         return reading.value
 
-    return Convert(convert, Plain("type(v) is str and {is_uscc}(v)", "v", {"is_uscc": is_uscc}))
+    return Convert(convert, unusual)
 
 
 def _names(separators: str, longest: int) -> Convert:
@@ -141,7 +135,7 @@ def _names(separators: str, longest: int) -> Convert:
             raise InvalidValue(what="names")
         return [name for p in parts if (name := p.strip())] or None
 
-    return Convert(convert, Plain("False", "v", {}))
+    return Convert(convert, unusual)
 
 
 def _code(spec: manifest.CodeSpec, longest: int) -> Convert:
@@ -183,9 +177,8 @@ def _flag(spec: manifest.FlagSpec) -> Convert:
     return Convert(convert, _listed(texts))
 
 
-def _listed(meanings: Mapping[str, Any]) -> Plain:
-    known = {text: meaning for text, meaning in meanings.items() if text.strip()}
-    return Plain("type(v) is str and (t := {known}(v)) is not None", "t", {"known": known.get})
+def _listed(meanings: Mapping[str, Any]) -> Column:
+    return listed({text: meaning for text, meaning in meanings.items() if text.strip()})
 
 
 class RowMap:
@@ -218,32 +211,27 @@ class RowMap:
             get = compile_path(place) if spec.head is not None or "." in place else None
             made = Field(name, place, get, *converters[name], name in required)
             (self._fields if spec.head is None else self._head).append(made)
-        self._usual: Callable[[Row, Row, Notes], Row | None] | None = None
-
-    def write_out(self) -> None:
-        """Have the usual rows read by a function of their own. Takes a millisecond or two, so not for a single use."""
-        if self._usual is None:
-            self._usual = compile_usual(self._fields, MISSING, SKIP)
 
     def head(self, tree: Tree, notes: Notes) -> Row | None:
         """The fields that the whole reply gives to each of its rows; None where an unlisted code skips them all."""
         return read_fields(self._head, tree, dict(self._constants), "", notes)
 
-    def row(self, row: Any, head: Row, notes: Notes) -> Row | None:
-        """The record of one row, or None where an unlisted code skips it. Raises SchemaDrift."""
-        if type(row) is not dict:
+    def records(self, rows: list[Any], head: Row, notes: Notes) -> list[Row]:
+        """The records of the rows, without those that an unlisted code leaves out. Raises SchemaDrift."""
+        if set(map(type, rows)) - {dict}:
             raise SchemaDrift(at=self._at)
-        if not self._known.issuperset(row):
-            for key in row.keys() - self._known:
+        unknown = set().union(*rows) - self._known
+        if unknown:
+            for key in [key for row in rows for key in row if key in unknown]:
                 notes.drifted(f"{self._at}.{key}" if key.isidentifier() and len(key) <= 64 else f"{self._at}.*")
-        if self._usual is not None:
-            try:
-                record = self._usual(row, head.copy(), notes)
-            except InvalidValue:
-                record = None
-            if record is not None:
-                return record
-        return read_fields(self._fields, row, head.copy(), self._at, notes)
+        made = read_columns(self._fields, rows, notes, MISSING, SKIP) if len(rows) > 1 else None
+        if made is None:
+            found = [read_fields(self._fields, row, head.copy(), self._at, notes) for row in rows]
+            return [record for record in found if record is not None]
+        if head:
+            for record in made:
+                record.update(head)
+        return made
 
     def uncover(self, records: list[Row]) -> None:
         """Take off what was read only to place the rows in time."""
@@ -294,6 +282,20 @@ def overlaps(period: tuple[str, str], first: YearMonth, last: YearMonth) -> Call
         return starts <= high and ends >= low
 
     return test
+
+
+def within(records: list[Row], period: tuple[str, str], first: YearMonth, last: YearMonth) -> list[Row]:
+    """Those that are about any of the months, as ``overlaps`` says."""
+    since, until = period
+    try:
+        starts = max([cast(str, record[since]) for record in records])
+        ends = min([cast(str, record[until]) for record in records])
+        if starts[:7] <= month_text(last) and ends[:7] >= month_text(first):
+            return records
+    except (KeyError, TypeError, ValueError):  # an open end, years, or no record
+        pass
+    asked = overlaps(period, first, last)
+    return [record for record in records if asked(record)]
 
 
 def last_day(value: Json) -> date | None:

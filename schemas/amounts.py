@@ -30,6 +30,7 @@ class RatioForm(StrEnum):
 
 
 _IN_YUAN = {Unit.FEN: Decimal("0.01"), Unit.YUAN: Decimal(1), Unit.WAN: Decimal(10**4), Unit.YI: Decimal(10**8)}
+_SHIFT = {Unit.YUAN: 0, Unit.WAN: 4, Unit.YI: 8}
 _WRITTEN = {"分": Unit.FEN, "元": Unit.YUAN, "万元": Unit.WAN, "万": Unit.WAN, "亿元": Unit.YI, "亿": Unit.YI}
 _IN_ONE = {RatioForm.FRACTION: Decimal(1), RatioForm.PERCENT: Decimal("0.01")}
 _CURRENCY = r"人民币|RMB|CNY|¥"
@@ -39,14 +40,13 @@ _AMOUNT = re.compile(rf"({_CURRENCY})? ?{_NUMBER} ?(?:(分|元|万元?|亿元?)(
 _RATIO = re.compile(rf"{_NUMBER} ?(%)?")
 _COUNT = re.compile(_NUMBER)
 # No sign, no separator, and short enough that no unit takes it over 18 digits.
-_SIMPLE = re.compile(r"(0|[1-9][0-9]{0,9})(?:\.([0-9]{1,2}))?")
+_SIMPLE = re.compile(r"(?:0|[1-9][0-9]{0,9})(?:\.[0-9]{1,2})?")
 _GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3}){1,2}(?:\.[0-9]{1,2})?")
 _SHARE = re.compile(r"(?:0|[1-9][0-9]{0,9})(?:\.[0-9]{1,8})?")
+# The same for many values, each ended by a line feed: nothing that was taken is given back, so no input is slow.
+_AMOUNTS = re.compile(r"(?:(?:[1-9][0-9]{0,2}(?:,[0-9]{3}){1,2}+|0|[1-9][0-9]{0,9}+)(?:\.[0-9]{1,2}+)?+\n)*+")
+_SHARES = re.compile(r"(?:(?:0|[1-9][0-9]{0,9}+)(?:\.[0-9]{1,8}+)?+\n)*+")
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,14}")
-is_simple_amount = _SIMPLE.fullmatch
-"""Of a text: whether ``compile_amount(Unit.YUAN)`` gives it back as it is."""
-is_simple_share = _SHARE.fullmatch
-"""Of a text: whether ``compile_ratio(RatioForm.FRACTION)`` gives it back as it is."""
 _FULL_WIDTH = str.maketrans(
     {**{chr(c + 0xFEE0): chr(c) for c in range(0x21, 0x7F)}, "\u3000": " ", "\u00a0": " ", "￥": "¥"}
 )
@@ -91,7 +91,7 @@ def parse_amount(value: str | int | Decimal, unit: Unit) -> Decimal:
 def compile_amount(unit: Unit) -> Callable[[str | int | Decimal], str]:
     """A reader of money in ``unit`` to canonical text in 元: ``decimal_text(parse_amount(value, unit))``.
 
-    Plain numbers with at most two decimals, which is nearly all of them, are moved to 元 as integers.
+    Plain numbers with at most two decimals, which is nearly all of them, are moved to 元 as text.
     """
     simple = _SIMPLE.fullmatch
 
@@ -105,24 +105,53 @@ def compile_amount(unit: Unit) -> Callable[[str | int | Decimal], str]:
             return text
         return decimal_text(parse_amount(value, unit))
 
-    factor = {Unit.WAN: 10**4, Unit.YI: 10**8}.get(unit)
-    if factor is None:
+    shift = _SHIFT.get(unit)
+    if not shift:
         return read if unit is Unit.YUAN else lambda value: decimal_text(parse_amount(value, unit))
 
     def scale(value: str | int | Decimal) -> str:
         text = value if type(value) is str else str(value) if type(value) in (int, Decimal) else ""
-        match = simple(text)
-        if not match and _GROUPED.fullmatch(text):
-            match = simple(text.replace(",", ""))
-        if not match:
-            return decimal_text(parse_amount(value, unit))
-        whole, decimals = match.groups()
-        if not decimals:
-            return str(int(whole) * factor)
-        digits = str(int(whole + decimals) * factor).rjust(len(decimals) + 1, "0")
-        return f"{digits[: -len(decimals)]}.{digits[-len(decimals) :]}"
+        if _GROUPED.fullmatch(text):
+            text = text.replace(",", "")
+        return _shifted(text, shift) if simple(text) else decimal_text(parse_amount(value, unit))
 
     return scale
+
+
+def compile_amounts(unit: Unit) -> Callable[[list[str]], list[str] | None]:
+    """A reader of many amounts at once: what ``compile_amount`` makes of each, or None where not all are plain numbers
+    with at most two decimals. TypeError where one is no text."""
+    shift = _SHIFT.get(unit)
+    if shift is None:
+        return lambda _values: None
+
+    def read(values: list[str]) -> list[str] | None:
+        text = _lines(_AMOUNTS, values)
+        if text is None:
+            return None
+        if "," in text:
+            values = text.replace(",", "").split("\n")[:-1]
+        return [_shifted(value, shift) for value in values] if shift else values
+
+    return read
+
+
+def shares(values: list[str]) -> list[str] | None:
+    """As they are, where ``compile_ratio(RatioForm.FRACTION)`` gives each of them back so, else None. TypeError where
+    one is no text."""
+    return None if _lines(_SHARES, values) is None else values
+
+
+def _lines(pattern: re.Pattern[str], values: list[str]) -> str | None:
+    text = "\n".join([*values, ""])
+    return text if pattern.fullmatch(text) and text.count("\n") == len(values) else None
+
+
+def _shifted(text: str, places: int) -> str:
+    """A plain number with at most two decimals, the point moved to the right by more than those; as many decimals."""
+    whole, point, decimals = text.partition(".")
+    digits = (whole + decimals + "0" * (places - len(decimals))).lstrip("0") or "0"
+    return digits + point + "0" * len(decimals)
 
 
 def compile_ratio(form: RatioForm) -> Callable[[str | int | Decimal], str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from schemas.errors import InvalidValue
@@ -73,7 +73,7 @@ _LONGEST = 40
 _REMEMBERED = 4096
 
 
-def compile_day(forms: Iterable[str]) -> Callable[[object], str | None]:
+def compile_day(forms: Iterable[str]) -> "Reader[str | None]":
     """A reader of days: text, or an integer where a form of digits is declared, to ``2026-11-24``.
 
     None stands for an open end: null, empty, and 31 December 9999 in any form. The reader raises InvalidValue;
@@ -85,10 +85,10 @@ def compile_day(forms: Iterable[str]) -> Callable[[object], str | None]:
         found = read(value)
         return None if found is None else found.isoformat()
 
-    return _remembering(day)
+    return Reader(day)
 
 
-def compile_month(forms: Iterable[str]) -> Callable[[object], str | None]:
+def compile_month(forms: Iterable[str]) -> "Reader[str | None]":
     """As compile_day for months, ``2026-09``; a day's form gives the month that the day is in."""
     read = _compile(forms, _Holds.MONTH, "month")
 
@@ -96,24 +96,29 @@ def compile_month(forms: Iterable[str]) -> Callable[[object], str | None]:
         found = read(value)
         return None if found is None else found.isoformat()[:7]
 
-    return _remembering(month)
+    return Reader(month)
 
 
-def _remembering(read: Callable[[object], T]) -> Callable[[object], T]:
-    """The same days stand in row after row of every enterprise."""
-    texts: Callable[[str], T] = lru_cache(_REMEMBERED)(read)
-    numbers: Callable[[int], T] = lru_cache(_REMEMBERED)(read)
+class Reader(Generic[T]):
+    """Of one value when called. The same days stand in row after row of every enterprise, so what was read is known."""
 
-    def known(value: object) -> T:
+    def __init__(self, read: Callable[[object], T]) -> None:
+        self._read = read
+        self._texts: Callable[[str], T] = lru_cache(_REMEMBERED)(read)
+        self._numbers: Callable[[int], T] = lru_cache(_REMEMBERED)(read)
+
+    def __call__(self, value: object) -> T:
         # Exactly these types: True is the same key as 1. And a long text would hold the memory of 4096 of its kind.
         if type(value) is str and len(value) <= _LONGEST:
-            return texts(value)
-        return numbers(value) if type(value) is int else read(value)
+            return self._texts(value)
+        return self._numbers(value) if type(value) is int else self._read(value)
 
-    return known
+    def column(self, values: list[str]) -> list[T] | None:
+        """Of texts, all at once; None for one that is too long. TypeError where one is no text."""
+        return list(map(self._texts, values)) if max(map(len, values)) <= _LONGEST else None
 
 
-def compile_year(forms: Iterable[str]) -> Callable[[object], int | None]:
+def compile_year(forms: Iterable[str]) -> "Reader[int | None]":
     """As compile_day for years; the form of a month or a day gives its year."""
     read = _compile(forms, _Holds.YEAR, "year")
 
@@ -121,7 +126,7 @@ def compile_year(forms: Iterable[str]) -> Callable[[object], int | None]:
         found = read(value)
         return None if found is None else found.year
 
-    return _remembering(year)
+    return Reader(year)
 
 
 def _compile(forms: Iterable[str], least: _Holds, what: str) -> Callable[[object], date | None]:

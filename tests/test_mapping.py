@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from connectors.base import Row
+from connectors.columns import Field, read_columns
 from connectors.decoding import MISSING
 from connectors.engine.rules import compile_path
-from connectors.mapping import SKIP, Notes, RowMap, converter, last_day, overlaps, read_fields
-from connectors.row_source import Field, compile_usual
+from connectors.mapping import SKIP, Notes, RowMap, converter, last_day, overlaps, read_fields, within
 from schemas.errors import InvalidValue, SchemaDrift
 from schemas.manifest import ConstSpec, ReadSpec, Spec
 
@@ -150,56 +150,63 @@ PLAIN = st.one_of(
 )
 
 
-@given(data=st.data(), needed=st.sets(st.integers(0, len(EVERY) - 1)))
-def test_the_usual_row_is_what_the_field_by_field_reader_makes_of_it(data: st.DataObject, needed: set[int]) -> None:
+FIELDS = [
+    (f"f{n}", f"k{n}" if n % 2 else f"deep.k{n}", None if n % 2 else compile_path(f"deep.k{n}"))
+    for n in range(len(EVERY))
+]
+
+
+@given(data=st.data(), which=st.integers(0, len(EVERY) - 1), needed=st.booleans())
+def test_a_column_is_what_the_field_by_field_reader_makes_of_its_rows(
+    data: st.DataObject, which: int, needed: bool
+) -> None:
     """And whatever it gives up is read, or refused with its path, by that reader."""
-    fields = [
-        Field(
-            f"f{n}",
-            f"k{n}" if n % 2 else f"deep.k{n}",
-            None if n % 2 else compile_path(f"deep.k{n}"),
-            *made,
-            n in needed,
-        )
-        for n, made in enumerate(converter(f"f{n}", one, 20) for n, one in enumerate(EVERY))
+    one, other = [
+        Field(*FIELDS[n], *converter(f"f{n}", EVERY[n], 20), n == which and needed)
+        for n in (which, (which + 1) % len(EVERY))
     ]
-    row = {f"k{n}": data.draw(PLAIN) for n in range(len(EVERY)) if n % 2 and data.draw(st.booleans())}
-    row["deep"] = {f"k{n}": data.draw(PLAIN) for n in range(0, len(EVERY), 2) if data.draw(st.booleans())}
+    rows = []
+    for _ in range(data.draw(st.integers(1, 4))):
+        deep: dict[str, Any] = {}
+        row: dict[str, Any] = {"deep": deep}
+        for field in (one, other):
+            if data.draw(st.integers(0, 9)):
+                (row if field.get is None else deep)[field.key.removeprefix("deep.")] = data.draw(PLAIN)
+        rows.append(row)
     before, after = Notes(), Notes()
-    try:
-        usual = compile_usual(fields, MISSING, SKIP)(row, {"head": 1}, after)
-    except InvalidValue:
-        usual = None
-    if usual is not None:
-        assert usual == read_fields(fields, row, {"head": 1}, "rows", before)
-        assert after == before
+    found = read_columns([one, other], rows, after, MISSING, SKIP)
+    if found is not None:
+        assert found == [read_fields([one, other], row, {}, "rows", before) for row in rows]
+        assert sorted(after.repairs) == sorted(before.repairs)
+        assert after.drift == before.drift == {}
 
 
 @pytest.mark.parametrize(
-    ("keys", "value", "canonical"),
+    ("keys", "values", "canonical"),
     [
-        ({"type": "text"}, " 虚构 ", "虚构"),
-        ({"type": "uscc"}, "91990000MA0000015Q", "91990000MA0000015Q"),
-        ({"type": "names"}, "甲;乙", ["甲", "乙"]),
-        ({"type": "money", "unit": "元"}, "12.50", "12.50"),
-        ({"type": "money", "unit": "元"}, Decimal("12.50"), "12.50"),
-        ({"type": "money", "unit": "万元"}, "0.50", "5000.00"),
-        ({"type": "decimal"}, "820.50", "820.50"),
-        ({"type": "ratio", "form": "percent"}, "7%", "0.07"),
-        ({"type": "count"}, 3, 3),
-        ({"type": "day", "forms": ["yyyyMMdd"]}, "20261001", "2026-10-01"),
-        ({"type": "code", "table": {"1": "a"}}, "1", "a"),
-        ({"type": "flag", "true": ["1"], "false": ["0"]}, "0", False),
+        ({"type": "text"}, [" 虚构 ", "某"], ["虚构", "某"]),
+        ({"type": "money", "unit": "元"}, ["12.50", "21,840.00"], ["12.50", "21840.00"]),
+        ({"type": "money", "unit": "万元"}, ["0.50", "1,234", "0"], ["5000.00", "12340000", "0"]),
+        ({"type": "decimal"}, ["820.50", "0"], ["820.50", "0"]),
+        ({"type": "count"}, [3, 0], [3, 0]),
+        ({"type": "count"}, ["3", "0"], [3, 0]),
+        ({"type": "day", "forms": ["yyyyMMdd"]}, ["20261001", "99991231"], ["2026-10-01", None]),
+        ({"type": "code", "table": {"1": "a", "2": "b"}}, ["1", "2"], ["a", "b"]),
+        ({"type": "flag", "true": ["1"], "false": ["0"]}, ["0", "1"], [False, True]),
     ],
 )
-def test_a_plain_value_is_read_without_the_field_by_field_reader(keys: Any, value: Any, canonical: Any) -> None:
-    field = Field("f", "x", None, *converter("f", spec(**keys), 20), True)
-    assert compile_usual([field], MISSING, SKIP)({"x": value}, {}, Notes()) == {"f": canonical}
+def test_a_usual_column_is_read_in_one_step(keys: Any, values: Any, canonical: Any) -> None:
+    assert converter("f", spec(**keys), 20).column(values) == canonical
 
 
-def test_what_a_manifest_calls_its_keys_is_never_run() -> None:
-    field = Field("f", "x'); raise SystemExit #\n{", None, *converter("f", spec(type="text"), 20), False)
-    assert compile_usual([field], MISSING, SKIP)({field.key: "虚构"}, {}, Notes()) == {"f": "虚构"}
+@pytest.mark.parametrize("values", [["3", 4], [1, True], [1, -1], ["-1", "1"], ["007", "1"], ["３", "1"], [2**53, 1]])
+def test_an_unusual_column_of_counts_is_left_to_the_reader_of_values(values: Any) -> None:
+    assert converter("f", spec(type="count"), 20).column(values) is None
+
+
+def test_what_names_hold_is_never_run() -> None:
+    field = Field("f'): 1}; raise SystemExit #\n{", "x", None, *converter("f", spec(type="text"), 20), False)
+    assert read_columns([field], [{"x": "虚构"}], Notes(), MISSING, SKIP) == [{field.name: "虚构"}]
 
 
 def row_map(fields: set[str], **more: Any) -> RowMap:
@@ -214,9 +221,7 @@ def row_map(fields: set[str], **more: Any) -> RowMap:
     known = frozenset({"ny", "deep", "zt", "skip_me"})
     required = more.pop("required", REQUIRED)
     hidden = frozenset(more.pop("hidden", ()))
-    whole = RowMap("data.list", specs, made, required, frozenset(fields), hidden, known)
-    whole.write_out()
-    return whole
+    return RowMap("data.list", specs, made, required, frozenset(fields), hidden, known)
 
 
 ALL = {"month", "persons", "state", "kind", "owner"}
@@ -225,11 +230,14 @@ ROW = {"ny": "202610", "deep": {"rs": 3}, "zt": "1", "skip_me": 1}
 
 
 def read(fields: set[str], row: Any, tree: Any = TREE, **more: Any) -> tuple[Any, Notes]:
+    """The record of the row, the same alone and as one of two, or None."""
     notes = Notes()
     made = row_map(fields, **more)
     head = made.head(tree, notes)
     assert head is not None
-    return made.row(row, head, notes), notes
+    alone = made.records([row], head, notes)
+    assert made.records([row, row], head, Notes()) == alone * 2
+    return (alone[0] if alone else None), notes
 
 
 def test_a_row_becomes_a_record_of_the_fields_consented_and_no_other() -> None:
@@ -241,14 +249,29 @@ def test_a_row_becomes_a_record_of_the_fields_consented_and_no_other() -> None:
         assert part == {name: whole[name]}
 
 
-def test_a_row_map_reads_the_same_before_and_after_it_is_written_out() -> None:
-    specs: dict[str, Spec] = {"month": spec(type="month", forms=["yyyyMM"])}
-    made = {"month": converter("month", spec(type="month", forms=["yyyyMM"]), 200)}
-    rows = RowMap("rows", specs, made, REQUIRED, REQUIRED, frozenset(), frozenset({"x"}))
-    before = rows.row({"x": "202610"}, {}, Notes())
-    rows.write_out()
-    rows.write_out()
-    assert rows.row({"x": "202610"}, {}, Notes()) == before == {"month": "2026-10"}
+def test_constants_alone_make_records_too() -> None:
+    record, _ = read({"kind"}, ROW, required=frozenset())
+    assert record == {"kind": "fund"}
+
+
+def test_a_row_without_a_value_has_no_such_field_beside_rows_that_do() -> None:
+    made = row_map({"month", "persons"})
+    rows = [ROW, {"ny": "202611"}, {"ny": "202612", "deep": {"rs": " "}}]
+    assert made.records(rows, {}, Notes()) == [
+        {"month": "2026-10", "persons": 3},
+        {"month": "2026-11"},
+        {"month": "2026-12"},
+    ]
+
+
+def test_one_unusual_row_among_others_is_found_by_its_path_or_left_out() -> None:
+    made = row_map({"month", "state"}, required=frozenset({"state"}))
+    notes = Notes()
+    assert len(made.records([ROW, {**ROW, "zt": "9"}, ROW], {}, notes)) == 2
+    assert notes.drift == {"data.list.zt": 1}
+    with pytest.raises(SchemaDrift) as caught:
+        made.records([ROW, {**ROW, "ny": "?"}], {}, Notes())
+    assert caught.value.details == {"at": "data.list.ny", "expected": "month"}
 
 
 def test_a_field_that_is_not_consented_is_not_even_looked_at() -> None:
@@ -292,8 +315,8 @@ def test_unknown_fields_are_kept_out_and_counted_by_path() -> None:
     made = row_map({"month"})
     head = made.head(TREE, notes)
     assert head is not None
-    for _ in range(2):
-        assert made.row({**ROW, "new": "x", "130 1234 5678": 1}, head, notes) == {"month": "2026-10"}
+    row = {**ROW, "new": "x", "130 1234 5678": 1}
+    assert made.records([row, row], head, notes) == [{"month": "2026-10"}] * 2
     assert notes.drift == {"data.list.new": 2, "data.list.*": 2}
 
 
@@ -351,6 +374,15 @@ def test_a_month_is_inside_when_it_is_not_before_the_first_nor_after_the_last(
     first, last = sorted((a, b))
     text = f"{month[0]}-{month[1]:02}"
     assert overlaps(("m", "m"), first, last)({"m": text}) is (first <= month <= last)
+
+
+@given(
+    st.lists(st.fixed_dictionaries({}, optional={k: st.sampled_from(["2026-09", "2026-10", "2026-11"]) for k in "ab"}))
+)
+def test_all_records_are_placed_as_each_is(records: list[Row]) -> None:
+    first, last = (2026, 9), (2026, 10)
+    asked = overlaps(("a", "b"), first, last)
+    assert within(records, ("a", "b"), first, last) == [record for record in records if asked(record)]
 
 
 def test_the_last_day_of_a_day_a_month_and_a_year() -> None:

@@ -11,11 +11,13 @@ from schemas.amounts import (
     RatioForm,
     Unit,
     compile_amount,
+    compile_amounts,
     compile_ratio,
     decimal_text,
     parse_amount,
     parse_count,
     parse_ratio,
+    shares,
 )
 from schemas.base import Decimal_
 from schemas.errors import InvalidValue
@@ -282,3 +284,35 @@ def test_the_compiled_reader_of_shares_says_what_the_parser_says(value: str | in
 def test_the_compiled_reader_of_amounts_refuses_what_is_no_number(value: object) -> None:
     with pytest.raises(InvalidValue):
         compile_amount(Unit.YUAN)(value)  # type: ignore[arg-type]
+
+
+LINES = st.lists(
+    st.sampled_from(["0", "0.5", "12.50", "1,234", "1,234,567.8", "12,34", "1234567890", "12345678901", "1.234", "-1"])
+    | st.from_regex(r"[0-9,.\n]{0,8}", fullmatch=True),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(LINES, st.sampled_from(Unit))
+def test_many_amounts_are_read_as_each_is_or_not_at_all(values: list[str], unit: Unit) -> None:
+    found = compile_amounts(unit)(values)
+    if found is not None:
+        assert found == [compile_amount(unit)(value) for value in values]
+
+
+@given(LINES)
+def test_many_shares_are_read_as_each_is_or_not_at_all(values: list[str]) -> None:
+    found = shares(values)
+    if found is not None:
+        assert found == [compile_ratio(RatioForm.FRACTION)(value) for value in values]
+
+
+def test_many_usual_amounts_are_read_at_once() -> None:
+    assert compile_amounts(Unit.YUAN)(["1", "1,234.50"]) == ["1", "1234.50"]
+    assert compile_amounts(Unit.YI)(["0.05", "12"]) == ["5000000.00", "1200000000"]
+    assert compile_amounts(Unit.FEN)(["1"]) is None
+    assert compile_amounts(Unit.WAN)(["1\n2", "3"]) is None
+    assert shares(["0.07", "1"]) == ["0.07", "1"]
+    with pytest.raises(TypeError):
+        shares(["0.07", 1])  # type: ignore[list-item]

@@ -102,7 +102,7 @@ class Plan:
     _maps: dict[frozenset[str], RowMap] = field(default_factory=dict)
 
     def row_map(self, fields: frozenset[str]) -> RowMap:
-        """The row function for the fields consented; made once for each set of them, written out at its second use."""
+        """How rows are read for the fields consented; made once for each set of them."""
         found = self._maps.get(fields)
         if found is None:
             if len(self._maps) >= _MAPS:
@@ -113,8 +113,6 @@ class Plan:
                 self.rows_path, self.specs, self.converters, self.data_set.required, wanted, hidden, self.known
             )
             self._maps[fields] = found
-        else:
-            found.write_out()
         return found
 
 

@@ -18,7 +18,7 @@ from connectors.engine.plan import Paging, Plan
 from connectors.engine.request import Values
 from connectors.engine.rows import rows_in, select
 from connectors.engine.rules import Tree, Verdict, is_empty
-from connectors.mapping import Notes, RowMap, last_day, overlaps
+from connectors.mapping import Notes, RowMap, last_day, within
 from connectors.ports import Ticket
 from schemas.dates import YearMonth, month_range
 from schemas.errors import (
@@ -233,12 +233,11 @@ class Run:
         return rows
 
     def _map_rows(self, rows: list[Any], head: Row, part: Part, values: Values) -> list[Row]:
-        plan, notes, read = self._plan, self._notes, self._map.row
-        made = [record for row in rows if (record := read(row, head, notes)) is not None]
+        plan = self._plan
+        made = self._map.records(rows, head, self._notes)
         self._skipped |= len(made) < len(rows)
         if plan.period:
-            asked = overlaps(plan.period, values.first, values.last)
-            inside = [record for record in made if asked(record)]
+            inside = within(made, plan.period, values.first, values.last)
             if plan.names_period and len(inside) < len(made):
                 raise PeriodMismatch(at=plan.rows_path)
             made = inside
