@@ -46,9 +46,10 @@ class RetryPolicy:
 
 
 class RetryBudget:
-    """Lets retries be at most a fifth of the calls of ten seconds, or three where that is more.
+    """Lets retries be at most a fifth of the calls of ten seconds that went well at once, or three where that is more.
 
-    Shared by all calls to one platform, so that a platform in trouble does not get its load multiplied.
+    Shared by all calls to one platform. Only what goes well earns retries, so a platform in trouble gets hardly more
+    than its callers, however long that lasts: in a minute at most 1.2 requests a caller, whatever share of them fails.
     """
 
     SHARE = 0.2
@@ -58,18 +59,18 @@ class RetryBudget:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._since = clock()
-        self._calls = 0
+        self._good = 0
         self._retries = 0
 
-    def call(self) -> None:
-        """Count a first attempt."""
+    def earn(self) -> None:
+        """A first attempt did not have to be made again."""
         self._roll()
-        self._calls += 1
+        self._good += 1
 
     def take(self) -> bool:
         """Count a retry and say yes, or say no."""
         self._roll()
-        if self._retries + 1 > max(self.FLOOR, self.SHARE * self._calls):
+        if self._retries + 1 > max(self.FLOOR, self.SHARE * self._good):
             return False
         self._retries += 1
         return True
@@ -77,7 +78,7 @@ class RetryBudget:
     def _roll(self) -> None:
         now = self._clock()
         if now - self._since >= self.WINDOW:
-            self._since, self._calls, self._retries = now, 0, 0
+            self._since, self._good, self._retries = now, 0, 0
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> int | None:
@@ -118,18 +119,19 @@ async def attempts(
     left = deadline - clock()
     if left <= 0:
         raise DeadlineExceeded
-    if budget:
-        budget.call()
     try:
         async with asyncio.timeout(left) as timer:
             if on_attempt:
                 on_attempt()
             try:
-                return await call()
+                answer = await call()
             except UpstreamError as err:
                 if not err.retryable or policy.attempts <= 1:
                     raise
                 return await _again(err, call, policy, deadline, clock, budget, sleep, on_attempt)
+            if budget:
+                budget.earn()
+            return answer
     except TimeoutError:
         if timer.expired():
             raise DeadlineExceeded from None

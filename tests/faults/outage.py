@@ -139,10 +139,8 @@ class Seen:
 
     rate: float
     """Callers in a second, as they came."""
-    until_healed: tuple[int, int]
-    """Callers, and requests that the platform got."""
     outage: tuple[int, int]
-    """The same from the first failure on."""
+    """From the first failure to the healing: callers, and requests that the platform got."""
     opened_after: float | None
     """From the first failure; None where it never opened."""
     openings: int
@@ -154,7 +152,7 @@ class Seen:
 
     @property
     def allowed(self) -> float:
-        callers, _ = self.until_healed
+        callers, _ = self.outage
         return (1 + RetryBudget.SHARE) * callers + RetryBudget.FLOOR
 
     def __str__(self) -> str:
@@ -210,14 +208,13 @@ async def suffered(folder: Path, failing: int, rate: float, clock: Clock) -> See
             await clock.until(clock() + 1 / rate)
         await transport.close()
     assert platform.first_failure is not None
-    outage, before = partial(_count, platform.first_failure, healed), partial(_count, began, healed)
+    outage = partial(_count, platform.first_failure, healed)
     recovered = max([healed, *failed])
     buckets = Counter(int((one - recovered) / BUCKET) for one in platform.seen if recovered <= one < ended)
     whole = int((ended - recovered) / BUCKET)
     counts = [buckets[number] for number in range(whole)]
     return Seen(
         rate=len(fired) / (ended - began),
-        until_healed=(before(fired), before(platform.seen)),
         outage=(outage(fired), outage(platform.seen)),
         opened_after=breaker.opened[0] - platform.first_failure if breaker.opened else None,
         openings=len(breaker.opened),
@@ -233,7 +230,7 @@ def _count(first: float, end: float, times: list[float]) -> int:
 
 def wrong(seen: Seen) -> list[str]:
     """Which promises did not hold."""
-    _, got = seen.until_healed
+    _, got = seen.outage
     checks = {
         "the platform got more than one request a caller, a fifth and three": got <= seen.allowed,
         "the breaker opened too late": seen.opened_after is None or seen.opened_after <= Breaker.WINDOW,
