@@ -25,6 +25,7 @@ from gateway.cli.shared import AsJson, State, fail, print_json, print_table, say
 from gateway.profile.request import ProfileRequest
 from gateway.services import offers
 from gateway.settings import Settings, settings_file
+from gateway.stamping import authority
 from gateway.telemetry import configure_logging
 from gateway.workers import Workers, reserved
 from schemas.base import json_schema
@@ -145,6 +146,8 @@ def config_check(as_json: AsJson = False) -> None:
     held = settings()
     try:
         offers(held)
+        if held.timestamps is not None:
+            authority(held.timestamps)
     except ConfigurationError as error:
         file = settings_file(State.config)
         raise ConfigurationError(**error.details, **({"file": str(file)} if file else {})) from None
