@@ -1,4 +1,4 @@
-"""Withdrawal against send, arrival, reuse of a permit and release, in seeded interleavings on a real log."""
+"""Withdrawal against send, arrival, what is used again or shared, and release: seeded interleavings on a real log."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ async def test_nothing_is_sent_kept_returned_or_stored_after_an_acknowledged_wit
     seen = await interleavings(tmp_path / "e.db", range(200))
     assert seen.late == []
     # The races are real ones: each step was done before a withdrawal, and stopped by one.
-    for step in ("send", "arrival", "release"):
+    for step in ("send", "arrival", "again", "share", "release"):
         assert seen.done[step] > 0, step
         assert seen.stopped[step] > 0, step
     assert seen.stopped["permit"] > 0

@@ -5,10 +5,13 @@ from collections.abc import Mapping
 
 import pytest
 
-from connectors.base import Progress, Query, Reply, Subject
+from connectors.base import Found, Progress, Query, Reply, Subject
 from connectors.ports import Guard, OpenGuard
+from consent.log.origins import Origin
+from consent.reuse import Leave
 from gateway.profile import collect as module
-from gateway.profile.collect import Gathered, collect
+from gateway.profile.collect import Gathered, Spared, collect
+from gateway.profile.flights import Flights
 from gateway.profile.plan import Item, Plan
 from schemas.errors import (
     ConnectorFault,
@@ -71,6 +74,84 @@ async def run(guard: Guard | None = None, seconds: float = 5.0, **sources: Sourc
 
 async def test_an_empty_plan_gathers_nothing() -> None:
     assert await run() == ()
+
+
+LEAVE = Leave("c-1", 1, "bank-a", "loan_review", "2026-01", "2026-11")
+
+
+async def spared(
+    *items: Item, held: Mapping[Item, Gathered] | None = None, guard: Guard | None = None, **sources: Source
+) -> tuple[Gathered, ...]:
+    plan = Plan(items, frozenset({"provident_fund"}), {}, (2026, 1), (2026, 11))
+    deadline = asyncio.get_running_loop().time() + 5
+    what = Spared(LEAVE, Flights(), held or {})
+    return await collect(plan, sources, SUBJECT, guard or OpenGuard(), deadline, "m1", what)
+
+
+def fund(name: str, *, fallback: bool = False) -> Item:
+    return Item(name, "provident_fund", frozenset({"month", "persons"}), fallback=fallback)
+
+
+def there(item: Item) -> Gathered:
+    kept = reply([{"month": "2026-10", "persons": 5}])
+    return Gathered(item, "1.0", "assumed", kept, None, 0, 0, (), Origin("reused", "m0", 3, "ab" * 32))
+
+
+async def test_what_is_there_already_is_not_asked_for_and_stands_in_the_place_of_its_way() -> None:
+    a, b = Source(answer), Source(answer)
+    first, second = fund("a"), fund("b", fallback=True)
+    assert await spared(first, second, held={first: there(first)}, a=a, b=b) == (there(first),)
+    assert (a.queries, b.queries) == ([], [])
+    # Behind a way that is asked first it takes its turn.
+    got = await spared(first, second, held={second: there(second)}, a=Source(denied), b=b)
+    assert [(one.reply is None, one.origin is None) for one in got] == [(True, True), (False, False)]
+    assert b.queries == []
+    (only,) = await spared(first, second, held={second: there(second)}, a=a, b=b)
+    assert only.origin is None
+
+
+class Late(OpenGuard):
+    """Lets calls start, and keeps nothing."""
+
+    async def may_keep(self) -> None:
+        raise ConsentRevoked
+
+
+async def test_the_consent_is_asked_before_what_is_there_is_used() -> None:
+    item, source = fund("a"), Source(answer)
+    with pytest.raises(ConsentRevoked):
+        await spared(item, held={item: there(item)}, guard=Late(), a=source)
+    assert source.queries == []
+
+
+@pytest.mark.parametrize("found", [Found.FOUND, Found.ABSENT])
+async def test_who_waits_for_the_call_of_another_asks_its_own_consent_on_arrival(found: Found) -> None:
+    go, item, flights = asyncio.Event(), fund("a"), Flights()
+
+    async def slow(_: Guard) -> Reply:
+        await go.wait()
+        return reply([{"month": "2026-10", "persons": 4}] if found is Found.FOUND else [])
+
+    source = Source(slow)
+    plan = Plan((item,), frozenset({"provident_fund"}), {}, (2026, 1), (2026, 11))
+    deadline = asyncio.get_running_loop().time() + 5
+
+    def asking(use: str, guard: Guard) -> asyncio.Task[tuple[Gathered, ...]]:
+        what = Spared(LEAVE, flights, {})
+        return asyncio.create_task(collect(plan, {"a": source}, SUBJECT, guard, deadline, use, what))
+
+    tasks = [asking("m1", OpenGuard()), asking("m2", OpenGuard()), asking("m3", Late())]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    go.set()
+    own, shared, refused = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(refused, ConsentRevoked)
+    assert isinstance(own, tuple)
+    assert isinstance(shared, tuple)
+    assert (len(source.queries), own[0].origin, own[0].attempts) == (1, None, 1)
+    assert (shared[0].origin, shared[0].attempts) == (Origin("shared", "m1", None, None), 0)
+    outcome = "answered" if found is Found.FOUND else "no_record"
+    assert [(one.what, one.outcome) for one in shared[0].tries] == [("share", outcome)]
 
 
 async def test_each_answer_stands_in_the_order_of_the_plan_with_its_query() -> None:

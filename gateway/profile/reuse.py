@@ -82,7 +82,7 @@ async def earlier_answers(services: Services, leave: Leave, plan: Plan, max_age:
     older: dict[Item, Gathered] = {}
     for way, kept in found.items():
         item = items[way]
-        gathered = _gathered(item, kept)
+        gathered = again(item, kept)
         (state,) = states([gathered], services.policy, max_age, today)
         age = (now - datetime.fromisoformat(kept.source["fetched_at"])).total_seconds()
         if age <= (limits[item] or 0) and state.state.value in WHOLE:
@@ -99,7 +99,8 @@ def _fresh_seconds(services: Services, item: Item) -> float | None:
     return seconds(connector.freshness[item.dataset]) if isinstance(connector, DeclarativeConnector) else None
 
 
-def _gathered(item: Item, kept: Kept) -> Gathered:
+def again(item: Item, kept: Kept) -> Gathered:
+    """What it was when it was fetched, but for the time and the attempts that it did not take."""
     source, reply = kept.source, kept.reply
     absent = source["state"] == State.EMPTY_CONFIRMED.value
     answer = Reply(
