@@ -5,11 +5,13 @@ from hashlib import sha256
 
 import pytest
 
-from consent.log.note import Checkpoint, sign_checkpoint
+from consent.log.note import Checkpoint, Note, Vkey, sign_checkpoint
 from consent.log.report import Report
 from consent.log.tiles import Stamp
 from consent.log.verify import verify_files
 from tests.log_export import KEY, ORIGIN, OTHER_KEY, VKEY, Log, Memory, exported, flipped
+from tests.test_log_rotation import NEW, ONCE, log
+from tests.test_log_rotation import head as rotated_head
 
 SIZES = (1, 2, 255, 256, 257, 300, 512, 600)
 
@@ -114,3 +116,20 @@ def test_other_files_beside_stamps_do_not_belong_to_the_export(name: str) -> Non
     files = with_stamps(stamp(2))
     files[f"timestamp/{name}"] = files["timestamp/2.tsr"]
     assert blamed(files) == ("file", f"timestamp/{name}", "does not belong to this export")
+
+
+@pytest.mark.parametrize("trusted", [VKEY, NEW])
+def test_a_stamped_head_is_good_when_the_key_of_its_time_signed_it(trusted: Vkey) -> None:
+    def stamped(text: str) -> Report:
+        files = log(600, ONCE, OTHER_KEY)
+        size = Checkpoint.parse(Note.parse(text).text).size
+        files[f"timestamp/{size}.checkpoint"] = text.encode()
+        files[f"timestamp/{size}.tsr"] = stamp(size, text).reply
+        return verify_files(files, [trusted])
+
+    for good in (rotated_head(300, ONCE, KEY), rotated_head(301, ONCE, OTHER_KEY)):
+        assert stamped(good).ok
+    problem = stamped(rotated_head(301, ONCE, KEY)).problem
+    assert problem is not None
+    assert (problem.kind, problem.path) == ("timestamp", "timestamp/301.checkpoint")
+    assert "a key that was replaced at entry 300" in problem.text

@@ -160,10 +160,10 @@ async def head(evidence: Evidence) -> str:
 
 
 async def test_stamped_heads_leave_with_the_export_and_openssl_accepts_each(
-    tmp_path: Path, tsa: Tsa, stranger: Tsa
+    place: Path | str, tmp_path: Path, tsa: Tsa, stranger: Tsa
 ) -> None:
     async with (
-        world(tmp_path / "e.db") as evidence,
+        world(place) as evidence,
         stamper(evidence, lambda query: (200, tsa.reply(query)), tsa) as one,
     ):
         sizes = []
@@ -263,13 +263,12 @@ async def test_whatever_else_an_authority_answers_nothing_is_kept(
         assert await evidence.read(newest_timestamp) is None
 
 
-async def test_a_stamp_is_due_when_the_last_is_old_and_the_log_has_grown_since(tmp_path: Path, tsa: Tsa) -> None:
+async def test_a_stamp_is_due_when_the_last_is_old_and_the_log_has_grown_since(place: Path | str, tsa: Tsa) -> None:
     moment = now()
     async with (
-        world(tmp_path / "e.db") as evidence,
+        world(place) as evidence,
         stamper(evidence, lambda query: (200, b""), tsa, lambda: moment) as one,
     ):
-        first = await head(evidence)
         assert evidence.size == 0
         assert await one.due(HOUR) is None, "an empty log proves nothing"
         await grow(evidence)
