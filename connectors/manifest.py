@@ -11,9 +11,10 @@ from connectors.engine.plan import Plan, compile_plan
 from connectors.engine.tuning import windows_of
 from connectors.manifest_text import KeyPath, Refusal, Source, error, parse, read
 from connectors.signing import SCHEMES
+from connectors.signing.covering import covers_body
 from schemas.base import Json, json_schema
-from schemas.errors import InvalidValue, ManifestError
-from schemas.manifest import Manifest
+from schemas.errors import ConfigurationError, InvalidValue, ManifestError
+from schemas.manifest import Manifest, SignedCallback
 from schemas.records import CATALOGUE, DataSet
 
 FILE = "manifest.toml"
@@ -41,6 +42,12 @@ class Loaded:
     @property
     def datasets(self) -> Mapping[str, frozenset[str]]:
         return {name: frozenset(plan.specs) for name, plan in self.plans.items()}
+
+    def reachable(self, callback_url: str | None) -> None:
+        """ConfigurationError where a data set's answers are sent to us and nobody can reach us."""
+        if callback_url is None and any(plan.callback for plan in self.plans.values()):
+            mend = "the address under which platforms reach /v1/callbacks: this one sends its answers there"
+            raise ConfigurationError(connector=self.manifest.id, at="callback_url", mend=mend)
 
     def options(self, plan: Plan) -> dict[str, Json]:
         """The scheme's switches for one data set."""
@@ -91,6 +98,9 @@ def _compile(folder: Path, source: Source, manifest: Manifest, catalogue: Mappin
     )
     for index, plan in enumerate(plans):
         _check_auth(manifest, loaded.options(plan), ("dataset", index) if plan.auth else ())
+    for index, dataset in enumerate(manifest.dataset):
+        if dataset.callback is not None:
+            _check_callback(manifest, dataset.callback.signed, ("dataset", index, "callback"))
     if manifest.tls and (unknown := sorted(set(manifest.tls.named()) - set(manifest.auth.secrets))):
         raise Refusal(("auth", "secrets"), f"declare the secret {unknown[0]}, which `tls` names")
     if manifest.reply is not None:
@@ -108,6 +118,19 @@ def _check_auth(manifest: Manifest, options: Mapping[str, Json], prefix: KeyPath
     except ManifestError as err:
         at: KeyPath = tuple(str(err.details["at"]).split("."))
         raise Refusal(prefix + at if at[-1] != "secrets" else at, str(err.details["mend"])) from None
+
+
+def _check_callback(manifest: Manifest, signed: SignedCallback, at: KeyPath) -> None:
+    """What comes unasked is let in by its signature alone, so that must cover all of it."""
+    if signed.scheme not in SCHEMES:
+        raise Refusal((*at, "signed", "scheme"), f"use one of {', '.join(sorted(SCHEMES))}")
+    try:
+        options = SCHEMES[signed.scheme].check(signed.options, manifest.auth.secrets, table="signed")
+    except ManifestError as err:
+        place: KeyPath = tuple(str(err.details["at"]).split("."))
+        raise Refusal(at + place if place[-1] != "secrets" else place, str(err.details["mend"])) from None
+    if not covers_body(signed.scheme, options):
+        raise Refusal((*at, "signed"), "its signature must cover the body and the time (docs/signing.md, «Callbacks»)")
 
 
 def manifest_schema() -> dict[str, Any]:

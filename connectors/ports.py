@@ -2,8 +2,11 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Protocol
+
+from schemas.base import utc_text
 
 
 class Guard(Protocol):
@@ -52,6 +55,27 @@ class Ticket:
     digest: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What a platform sent to a callback, once its signature had held. ``body`` is without the encryption of the
+    dialect, ``digest`` the SHA-256 of the raw bytes."""
+
+    digest: bytes
+    content_type: str | None
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A callback that is waited for until ``until`` (UTC text); ``over``: until then nothing came. ``ticket`` is what
+    the reply to the submit said."""
+
+    ticket: Ticket
+    until: str
+    over: bool
+    arrived: Arrived | None
+
+
 class StateStore(Protocol):
     """What connectors remember beyond one fetch, and beyond a restart. ``use`` is the permit, as Query names it;
     ``place`` is what the ticket is for."""
@@ -65,6 +89,19 @@ class StateStore(Protocol):
     async def drop_ticket(self, use: str, place: str) -> None:
         """It is of no use any more; there need not be one."""
 
+    async def expect_callback(self, use: str, place: str, key: str) -> None:
+        """One is asked for now, under a ticket of ours whose SHA-256 is ``key`` (hex), in place of any before it. What
+        comes before ``open_callback`` is not taken."""
+
+    async def open_callback(self, use: str, place: str, ticket: Ticket, seconds: float) -> None:
+        """The platform took the question: its callback is taken for ``seconds``, and within the permit."""
+
+    async def callback(self, use: str, place: str) -> Expected | None:
+        """The one that was opened, or None."""
+
+    async def drop_callback(self, use: str, place: str) -> None:
+        """None is waited for any more; none need have been."""
+
     async def take_quota(self, platform: str, day: str, wanted: int, daily: int) -> int:
         """At most ``wanted`` of the ``daily`` calls that all processes together may make on ``day``; 0 where none is
         left. What was given is used up."""
@@ -76,6 +113,7 @@ class MemoryState:
     def __init__(self) -> None:
         self.tickets: dict[tuple[str, str], Ticket] = {}
         self.used: dict[tuple[str, str], int] = {}
+        self.expected: dict[tuple[str, str], Expected] = {}
 
     async def ticket(self, use: str, place: str) -> Ticket | None:
         return self.tickets.get((use, place))
@@ -85,6 +123,19 @@ class MemoryState:
 
     async def drop_ticket(self, use: str, place: str) -> None:
         self.tickets.pop((use, place), None)
+
+    async def expect_callback(self, use: str, place: str, key: str) -> None:  # noqa: ARG002 - nobody calls back here
+        await self.drop_callback(use, place)
+
+    async def open_callback(self, use: str, place: str, ticket: Ticket, seconds: float) -> None:
+        until = utc_text(datetime.fromtimestamp(ticket.given_at + seconds, UTC))
+        self.expected[use, place] = Expected(ticket, until, False, None)
+
+    async def callback(self, use: str, place: str) -> Expected | None:
+        return self.expected.get((use, place))
+
+    async def drop_callback(self, use: str, place: str) -> None:
+        self.expected.pop((use, place), None)
 
     async def take_quota(self, platform: str, day: str, wanted: int, daily: int) -> int:
         used = self.used.get((platform, day), 0)

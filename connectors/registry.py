@@ -67,8 +67,10 @@ def load_connectors(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     state: StateStore | None = None,
     switches: Path | None = None,
+    callback_url: str | None = None,
 ) -> Live:
-    """Connectors by id, made inside a running event loop. ``switches``: see connectors.live.Switches.
+    """Connectors by id, made inside a running event loop. ``switches``: see connectors.live.Switches;
+    ``callback_url``: see DeclarativeConnector.
 
     A platform that is switched off is left out, and so is one that needs secrets and has no entry: nobody here has an
     account with it. Raises what ``find`` and ``reached`` raise, and ConfigurationError for a secret that is missing or
@@ -92,6 +94,7 @@ def load_connectors(
             sleep=sleep,
             state=state,
             tuning=tunings.get(loaded.manifest.id, AS_STATED),
+            callback_url=callback_url,
         )
 
     return Live(chosen, build, Switches(switches))

@@ -8,7 +8,7 @@ import orjson
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
-from gateway.api import audit, consents, log, operations, profiles, webhooks
+from gateway.api import audit, callbacks, consents, log, operations, profiles, webhooks
 from gateway.api.openapi import openapi
 from gateway.api.operations import OPENAPI
 from gateway.api.routing import METRICS, REFUSALS, TOKENS, add_routes, outer
@@ -18,7 +18,7 @@ from gateway.authorize import lenders, pages
 from gateway.authorize.desk import DESK, open_desk
 from gateway.authorize.identity import IdentityCheck
 from gateway.cosigning import cosigning
-from gateway.jobs.late import late_answers
+from gateway.jobs.late import LATE, late_answers
 from gateway.jobs.running import JOBS, running_jobs
 from gateway.jobs.sharing import sharing
 from gateway.services import SERVICES, Now, open_services, utc_now
@@ -36,6 +36,7 @@ ROUTES = [
     *pages.ROUTES,
     *profiles.ROUTES,
     *webhooks.ROUTES,
+    *callbacks.ROUTES,
     *log.ROUTES,
     *audit.ROUTES,
     *operations.ROUTES,
@@ -66,7 +67,7 @@ def create_app(settings: Settings, *, now: Now = utc_now, identity: IdentityChec
             watching(opened),
             watchdog(),
             sharing(opened),
-            late_answers(opened),
+            late_answers(opened) as app[LATE],
             running_jobs(settings.limits.shutdown_seconds) as app[JOBS],
         ):
             app[SERVICES] = opened

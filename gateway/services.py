@@ -94,6 +94,8 @@ def offers(settings: Settings) -> dict[str, Loaded]:
     entries = {name: (p.enabled, p.tuning()) for name, p in settings.platforms.items()}
     found = reached(find(_folders(settings), settings.allow_connectors), entries, settings.allow_connectors)
     strategy_of(settings, found)
+    for loaded in found.values():
+        loaded.reachable(settings.callbacks)
     return found
 
 
@@ -121,6 +123,7 @@ async def open_services(
             transport=transport,
             state=state,
             switches=switches_folder(settings),
+            callback_url=settings.callbacks,
         )
         async with open_evidence(
             database_place(settings),

@@ -225,6 +225,9 @@ class Settings(BaseSettings):
     operators: dict[Name, Operator] = Field(default_factory=dict)
     auditors: dict[Name, Auditor] = Field(default_factory=dict)
     platforms: dict[Name, Platform] = Field(default_factory=dict)
+    callback_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*[^\s?#/])?$")] | None = None
+    """Where platforms that send their answers by themselves reach this gateway, without ``/v1/callbacks``; https in
+    production."""
     sources: dict[Name, Annotated[list[SourceText], Field(min_length=1)]] = Field(default_factory=dict)
     """By data set: the platforms to ask, the next only where the one before gave nothing."""
     connectors: list[Path] = Field(default_factory=list)
@@ -269,6 +272,17 @@ class Settings(BaseSettings):
         if len(self.clients) < len(self.lenders) + len(self.operators) + len(self.auditors):
             raise ValueError("a lender, an operator and an auditor need names of their own")
         return self
+
+    @model_validator(mode="after")
+    def _hidden_on_the_way(self) -> Self:
+        if self.production and self.callback_url is not None and not self.callback_url.startswith("https://"):
+            raise ValueError("in production `callback_url` begins with https://")
+        return self
+
+    @property
+    def callbacks(self) -> str | None:
+        """What stands before ``/CONNECTOR/TICKET`` in the address that a platform is told."""
+        return None if self.callback_url is None else self.callback_url + "/v1/callbacks"
 
     @property
     def clients(self) -> dict[str, Client]:

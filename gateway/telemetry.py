@@ -125,6 +125,12 @@ class Metrics:
             "xinqiao_schema_drift", "Unknown fields seen in replies", ["platform", "dataset"], registry=self.registry
         )
         self.webhooks = Counter("xinqiao_webhooks", "Attempts to deliver", ["outcome"], registry=self.registry)
+        self.callbacks = Counter(
+            "xinqiao_callbacks",
+            "What platforms sent by themselves, by what became of it",
+            ["platform", "outcome"],
+            registry=self.registry,
+        )
         self.manifests = Counter(
             "xinqiao_manifests",
             "Changed manifests, by what became of them",

@@ -82,6 +82,24 @@ class Forbidden(FixError):
     code = "forbidden"
 
 
+class CallbackRefused(FixError):
+    """A callback's signature does not hold; ``why`` is that of UpstreamSignature."""
+
+    code = "callback_refused"
+
+
+class CallbackConflict(FixError):
+    """Under this ticket another content was kept before, or the platform names another of its ids."""
+
+    code = "callback_conflict"
+
+
+class CallbackEnded(FixError):
+    """Nothing may come under this ticket any more."""
+
+    code = "callback_ended"
+
+
 class IdempotencyMismatch(FixError):
     """The same Idempotency-Key came with another body."""
 
@@ -243,6 +261,12 @@ class KeysUnavailable(LaterError):
     """A key could not be unwrapped, or what it sealed not opened: the key-encryption key is not the right one."""
 
     code = "keys_unavailable"
+
+
+class CallbackEarly(LaterError):
+    """The reply that brings the platform's id is still on its way, or the consent rests."""
+
+    code = "callback_early"
 
 
 class Overloaded(LaterError):

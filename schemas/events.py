@@ -203,6 +203,17 @@ EVENTS: Mapping[str, EventType] = MappingProxyType(
                 {"permit": "permit id", "profile": "profile id", "code": "the refusal's code"},
             ),
             EventType(
+                "callback.refused",
+                "拒收回调",
+                "What a platform sent by itself was not kept: the consent had ended, or it had given another answer",
+                {
+                    "permit": "permit id",
+                    "platform": "connector",
+                    "dataset": "data set",
+                    "code": "the refusal's code, or `callback_conflict`",
+                },
+            ),
+            EventType(
                 "profile.read",
                 "读取画像",
                 "A stored profile was read again",

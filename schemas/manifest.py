@@ -170,7 +170,9 @@ class Request(Model):
 
 
 class Submit(Request):
-    ticket: Path
+    """``ticket``: where the reply says under which id the platform will answer; a poll cannot do without it."""
+
+    ticket: Path | None = None
 
 
 class Poll(Request):
@@ -181,6 +183,40 @@ class Poll(Request):
     every: Duration
     give_up: Duration
     hours: list[Window] = []
+
+
+class Ack(Model):
+    """What the platform wants to be told, as it stands, once its callback is kept: else it sends it again."""
+
+    status: Annotated[int, Field(ge=200, le=299)] = 200
+    content_type: Annotated[str, StringConstraints(pattern=r"^[a-z]+/[a-z0-9.+-]+$")] = "application/json"
+    body: str = ""
+
+
+class SignedCallback(Model):
+    """How the platform signs its callbacks: a scheme that can verify and covers the body, and beside it the scheme's
+    own switches. The keys are among the secrets of ``auth``. ``fresh``: how old a signature may be, in place of the
+    scheme's own window."""
+
+    model_config = ConfigDict(extra="allow")
+
+    scheme: Name
+    fresh: Duration | None = None
+
+    @property
+    def options(self) -> Mapping[str, Json]:
+        return self.model_extra or {}
+
+
+class Callback(Model):
+    """The platform sends the answer itself, once, to ``{callback_url}`` of the submit. It is waited for until
+    ``give_up`` has passed since the submit was answered. ``ticket``: where the callback names the id that the reply to
+    the submit gave."""
+
+    signed: SignedCallback
+    give_up: Duration
+    ticket: Path | None = None
+    ack: Ack = Ack()
 
 
 class Paging(Model):
@@ -352,6 +388,7 @@ class Dataset(Model):
     request: Request | None = None
     submit: Submit | None = None
     poll: Poll | None = None
+    callback: Callback | None = None
     paging: Paging | None = None
     outcome: Outcome | None = None
     rows: Rows
@@ -362,11 +399,14 @@ class Dataset(Model):
 
     @model_validator(mode="after")
     def _strategy_has_its_requests(self) -> "Dataset":
-        direct, ticket = self.request is not None, self.submit is not None and self.poll is not None
-        if self.strategy == "direct" and not (direct and self.submit is None and self.poll is None):
-            raise ValueError("strategy `direct` needs `request`, and neither `submit` nor `poll`")
-        if self.strategy == "ticket" and not (ticket and not direct):
-            raise ValueError("strategy `ticket` needs `submit` and `poll`, and no `request`")
+        parts = {"request": self.request, "submit": self.submit, "poll": self.poll, "callback": self.callback}
+        given = {name for name, part in parts.items() if part is not None}
+        if self.strategy == "direct" and given != {"request"}:
+            raise ValueError("strategy `direct` needs `request`, and none of `submit`, `poll` and `callback`")
+        if self.strategy == "ticket" and given != {"submit", "poll"}:
+            raise ValueError("strategy `ticket` needs `submit` and `poll`, and neither `request` nor `callback`")
+        if self.strategy == "callback" and given != {"submit", "callback"}:
+            raise ValueError("strategy `callback` needs `submit` and `callback`, and neither `request` nor `poll`")
         return self
 
 

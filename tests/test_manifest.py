@@ -136,7 +136,7 @@ def test_a_wrong_key_or_value_is_named_with_line_and_mend(
          "dataset.0.as_of.forms", "date forms"),
         ('rows = { at = "data.list" }', 'rows = { at = "data.list", echo = {} }', "dataset.0.rows.echo", "`uscc` or"),
         ('encode = "json"', 'encode = "json", per = "month"', "dataset.0", "month"),
-        ('name = "provident_fund"', 'name = "provident_fund"\nstrategy = "callback"', "dataset.0.strategy", "not yet"),
+        ('name = "provident_fund"', 'name = "provident_fund"\nstrategy = "callback"', "dataset.0", "needs `submit`"),
         ('name = "provident_fund"', 'name = "provident_fund"\nstrategy = "ticket"', "dataset.0", "needs `submit`"),
         ("request = { path", "submit = { ticket = \"t\", path", "dataset.0", "needs `request`"),
     ],

@@ -11,7 +11,7 @@ from connectors.base import Progress, Try
 from connectors.breaker import Breaker
 from connectors.engine.request import Template, Values
 from connectors.engine.rules import Judge, Tree, Verdict
-from connectors.ports import Guard
+from connectors.ports import Arrived, Guard
 from connectors.quota import Quota
 from connectors.resilience import Gate, RetryBudget, RetryPolicy, attempts
 from connectors.signing.base import Moment, Signer
@@ -121,6 +121,24 @@ class Caller:
             )
         except _Final as final:
             raise final.reason from None
+
+    async def take(self, arrived: Arrived, judge: Judge) -> Answer:
+        """What the platform sent by itself, judged as a reply. Raises as ``ask`` does."""
+        await self._guard.may_keep()
+        at, outcome = self._line.clock.ours(), "arrived"
+        self._progress.attempts += 1
+        # It has no status: it stands for a reply that came as it should.
+        reply = WireReply(min(judge.statuses), {"content-type": arrived.content_type or ""}, arrived.body)
+        try:
+            verdict, tree = judge.judge(reply, self._line.clock())
+            outcome = _ENDED[verdict]
+        except XinqiaoError as error:
+            outcome = error.code
+            raise
+        finally:
+            self._progress.tries.append(Try(at, "callback", outcome))
+        self.signature_held = True
+        return Answer(verdict, tree, arrived.digest)
 
     async def _told(self, template: Template, values: Values, judge: Judge, what: str) -> Answer:
         """One attempt, and its line."""

@@ -10,6 +10,7 @@ import orjson
 from connectors.base import Progress, Query, Reply
 from connectors.breaker import Breaker
 from connectors.engine.call import Caller, Line, Transport
+from connectors.engine.callback import Receiver
 from connectors.engine.pending import Tickets
 from connectors.engine.plan import per_second, seconds
 from connectors.engine.run import Run
@@ -36,8 +37,9 @@ class DeclarativeConnector:
     ``secrets`` are this connector's own, by the names that its manifest declares. ``base_url`` replaces the
     manifest's. ``clock`` gives Unix seconds; ``nonce`` 10 to 20 letters or digits that no earlier request had.
     ``state`` outlives a fetch; without it that is this object's memory. ``tuning`` is what holds here in place of what
-    the manifest says.
-    Raises ConfigurationError where a secret is missing or has not the form that the scheme needs.
+    the manifest says. ``callback_url`` is where platforms send what they send by themselves.
+    Raises ConfigurationError where a secret is missing or has not the form that the scheme needs, and where a data set
+    needs ``callback_url``.
     """
 
     def __init__(
@@ -52,10 +54,12 @@ class DeclarativeConnector:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         state: StateStore | None = None,
         tuning: Tuning = AS_STATED,
+        callback_url: str | None = None,
     ) -> None:
         manifest = loaded.manifest
         if missing := sorted(set(manifest.auth.secrets) - secrets.keys()):
             raise ConfigurationError(connector=manifest.id, at=f"secrets.{missing[0]}", mend="give it a value")
+        loaded.reachable(callback_url)
         own = {name: secrets[name] for name in manifest.auth.secrets}
         self._loaded = loaded
         self._clock = clock
@@ -90,6 +94,13 @@ class DeclarativeConnector:
             options = loaded.options(plan)
             key = orjson.dumps(options, option=orjson.OPT_SORT_KEYS)
             self._signers[name] = made[key] = made.get(key) or scheme.build(options, own)
+        self._callback_base = f"{callback_url}/{manifest.id}"
+        self.receivers: Mapping[str, Receiver] = {
+            name: Receiver(plan, terms, SCHEMES[terms.signed.scheme].verifier(terms.signed.options, own))
+            for name, plan in loaded.plans.items()
+            if (terms := plan.callback)
+        }
+        """What hears its callbacks, by data set."""
 
     @property
     def id(self) -> str:
@@ -136,6 +147,10 @@ class DeclarativeConnector:
         now, windows = datetime.fromtimestamp(self._clock(), UTC), self._windows
         return changes(windows, now) if any(window.covers(now) for window in windows) else None
 
+    def heard_at(self) -> float:
+        """Unix seconds of the platform's clock, as far as is known: by it a callback is fresh or stale."""
+        return self._line.clock()
+
     @property
     def base_url(self) -> str:
         """Where it asks."""
@@ -158,7 +173,10 @@ class DeclarativeConnector:
             raise InvalidRequest(at="dataset", connector=self.id)
         if query.first > query.last or query.fields.isdisjoint(plan.specs):
             raise InvalidRequest(at="period" if query.first > query.last else "fields", connector=self.id)
-        if self._windows:
+        tickets = Tickets(self._state, query.use, f"{self.id}/{query.dataset}", self._callback_base)
+        # What the platform is to send, or has sent, needs no call.
+        asks = plan.callback is None or await tickets.expected() is None
+        if asks and self._windows:
             now = datetime.fromtimestamp(self._clock(), UTC)
             if any(window.covers(now) for window in self._windows):
                 ends = changes(self._windows, now)
@@ -167,5 +185,4 @@ class DeclarativeConnector:
             # A little before the time is up, so that what was not ready is known as such and not as cut off.
             deadline -= min(EARLY, (deadline - asyncio.get_running_loop().time()) / 10)
         caller = Caller(self._line, self._signers[query.dataset], guard, deadline, progress)
-        tickets = Tickets(self._state, query.use, f"{self.id}/{query.dataset}")
         return await Run(plan, query, caller, progress, self._caps, self._clock, self._sleep, tickets).reply()

@@ -1,15 +1,22 @@
 """Tickets of one fetch: kept where a restart does not lose them, asked about at the platform's pace, in its hours."""
 
 import asyncio
-from dataclasses import dataclass
+import hashlib
+import secrets
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from connectors.engine import plan
 from connectors.engine.window import changes
-from connectors.ports import StateStore, Ticket
+from connectors.ports import Expected, StateStore, Ticket
 from schemas.base import utc_text
 from schemas.dates import YearMonth
 from schemas.errors import DeadlineExceeded, UpstreamError, UpstreamPending
+
+
+def ticket_key(ticket: str) -> str:
+    """What is kept of a ticket of ours; 256 random bits need no salt."""
+    return hashlib.sha256(ticket.encode("utf-8", "replace")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +26,7 @@ class Tickets:
     state: StateStore
     use: str | None
     place: str
+    callback_base: str
 
     async def held(self, terms: plan.Ticket, month: YearMonth | None) -> "Held | None":
         place = self._at(month)
@@ -30,6 +38,30 @@ class Tickets:
         if self.use is not None:
             await self.state.keep_ticket(self.use, place, ticket)
         return Held(self, terms, place, ticket)
+
+    async def expected(self) -> Expected | None:
+        """DeadlineExceeded where nobody will be there to hear the platform."""
+        if self.use is None:
+            raise DeadlineExceeded(waiting_for="callback")
+        return await self.state.callback(self.use, self.place)
+
+    async def callback_url(self) -> str:
+        """Where the platform is to send its answer. The ticket in it is known to it alone: here is only its hash."""
+        ticket = secrets.token_urlsafe(32)
+        await self.state.expect_callback(str(self.use), self.place, ticket_key(ticket))
+        return f"{self.callback_base}/{ticket}"
+
+    async def open_callback(self, terms: plan.Callback, ticket: Ticket) -> Expected:
+        await self.state.open_callback(str(self.use), self.place, ticket, terms.give_up)
+        found = await self.state.callback(str(self.use), self.place)
+        if found is None:
+            # Shredded, or its permit has ended, since the platform was asked.
+            raise DeadlineExceeded(waiting_for="callback")
+        # Where it has come already, it is the late answer's all the same: what reads it also destroys it.
+        return replace(found, arrived=None)
+
+    async def drop_callback(self) -> None:
+        await self.state.drop_callback(str(self.use), self.place)
 
     def _at(self, month: YearMonth | None) -> str:
         return self.place if month is None else f"{self.place}/{month[0]:04}-{month[1]:02}"

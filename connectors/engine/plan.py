@@ -62,6 +62,19 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
+class Callback:
+    """``at``: where the submit's reply has the platform's id, ``ticket``: where the callback has it; None where the
+    platform has none."""
+
+    at: Get | None
+    path: str
+    ticket: Get | None
+    give_up: float
+    signed: manifest.SignedCallback
+    ack: manifest.Ack
+
+
+@dataclass(frozen=True, slots=True)
 class Latest:
     keys: tuple[Get, ...]
     by: Get
@@ -70,13 +83,15 @@ class Latest:
 
 @dataclass(frozen=True)
 class Plan:
-    """``request`` asks for the rows; with ``ticket`` it is the poll. ``period``: from/to fields of a record."""
+    """``request`` asks for the rows; with ``ticket`` it is the poll, with ``callback`` the submit. ``period``: from/to
+    fields of a record."""
 
     name: str
     data_set: DataSet
     auth: Mapping[str, Any]
     request: Template
     ticket: Ticket | None
+    callback: Callback | None
     judge: Judge
     submit_judge: Judge
     head_echo: Echo | None
@@ -126,8 +141,6 @@ def compile_plan(whole: manifest.Manifest, index: int, catalogue: Mapping[str, D
         raise Refusal((*at, "name"), f"did you mean `{close[0]}`?" if close else "name a data set of the catalogue")
     if any(other.name == dataset.name for other in whole.dataset[:index]):
         raise Refusal((*at, "name"), "declare each data set once")
-    if dataset.strategy == "callback":
-        raise Refusal((*at, "strategy"), "not yet supported: use `direct` or `ticket`")
     outcome = dataset.outcome or whole.outcome
     if outcome.echo is None and dataset.rows.echo is None and dataset.unechoed is None:
         raise Refusal(at, "say in `echo` where the reply names the enterprise, or in `unechoed` why it cannot")
@@ -147,6 +160,7 @@ def compile_plan(whole: manifest.Manifest, index: int, catalogue: Mapping[str, D
         auth=dataset.auth,
         request=request,
         ticket=ticket,
+        callback=_callback(dataset, request, at),
         judge=judge,
         submit_judge=compile_judge(outcome, decode),
         head_echo=_echo(outcome.echo),
@@ -180,9 +194,12 @@ def _requests(dataset: manifest.Dataset, at: KeyPath) -> tuple[Template, Ticket 
     if dataset.request:
         month = {"month"} if dataset.request.per == "month" else set()
         return compile_request(dataset.request, (*at, "request"), pages | month), None
-    # The model's validator saw to it that a ticket has both.
+    # The model's validator saw to it that there is a submit, and beside it a poll or a callback.
     assert dataset.submit is not None  # noqa: S101
-    assert dataset.poll is not None  # noqa: S101
+    if dataset.poll is None:
+        return compile_request(dataset.submit, (*at, "submit"), frozenset({"callback_url"})), None
+    if dataset.submit.ticket is None:
+        raise Refusal((*at, "submit"), "say in `ticket` where the reply has the ticket")
     month = {"month"} if dataset.submit.per == "month" else set()
     submit = compile_request(dataset.submit, (*at, "submit"), frozenset(month))
     poll = compile_request(dataset.poll, (*at, "poll"), pages | {"ticket"} | month)
@@ -195,6 +212,28 @@ def _requests(dataset: manifest.Dataset, at: KeyPath) -> tuple[Template, Ticket 
         seconds(dataset.poll.every),
         seconds(dataset.poll.give_up),
         tuple(compile_window(text, (*at, "poll", "hours", i)) for i, text in enumerate(dataset.poll.hours)),
+    )
+
+
+def _callback(dataset: manifest.Dataset, submit: Template, at: KeyPath) -> Callback | None:
+    callback = dataset.callback
+    if callback is None:
+        return None
+    assert dataset.submit is not None  # noqa: S101 - the model's validator saw to it
+    if dataset.paging or submit.per_month:
+        raise Refusal((*at, "callback"), "a callback brings the whole answer: without `paging`, and not per month")
+    if "callback_url" not in submit.placeholders:
+        raise Refusal((*at, "submit"), "tell the platform where to send its answer: use `{callback_url}`")
+    path = dataset.submit.ticket
+    if (path is None) != (callback.ticket is None):
+        raise Refusal((*at, "callback"), "`submit.ticket` and `callback.ticket` come together")
+    return Callback(
+        None if path is None else compile_path(path),
+        path or "",
+        None if callback.ticket is None else compile_path(callback.ticket),
+        seconds(callback.give_up),
+        callback.signed,
+        callback.ack,
     )
 
 

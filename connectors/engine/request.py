@@ -18,8 +18,8 @@ from schemas.manifest import Request
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)(?::([^{}]*))?\}")
 _DATES = frozenset({"from", "to", "month", "today"})
 _NUMBERS = frozenset({"page", "page_size"})
-_PLAIN = frozenset({"uscc", "name", "registration_number", "cursor", "request_id", "ticket"})
-_IN_HEADERS = frozenset({"uscc", "today", "request_id"})
+_PLAIN = frozenset({"uscc", "name", "registration_number", "cursor", "request_id", "ticket", "callback_url"})
+_IN_HEADERS = frozenset({"uscc", "today", "request_id", "callback_url"})
 _MAY_BE_MISSING = frozenset({"cursor", "registration_number"})
 
 
@@ -36,6 +36,7 @@ class Values:
     page_size: int = 100
     cursor: str | None = None
     ticket: str = ""
+    callback_url: str = ""
     request_id: str = ""
 
 
@@ -65,7 +66,7 @@ class Template:
 
 
 def compile_request(request: Request, at: KeyPath, allowed: frozenset[str]) -> Template:
-    """``allowed``: which of month, page, page_size, cursor and ticket have a meaning here.
+    """``allowed``: which of month, page, page_size, cursor, ticket and callback_url have a meaning here.
 
     Raises Refusal for an unknown placeholder, one without meaning here, or a value that is no text, integer, flag,
     list or table.
@@ -170,7 +171,7 @@ class _Compiler:
         self._used.add(name)
 
 
-_CONDITIONAL = frozenset({"month", "page", "page_size", "cursor", "ticket"})
+_CONDITIONAL = frozenset({"month", "page", "page_size", "cursor", "ticket", "callback_url"})
 
 
 def _attribute(name: str) -> Fill:

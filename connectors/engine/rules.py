@@ -142,6 +142,11 @@ class Judge:
             raise UpstreamRejected(**named)
         raise UpstreamUnrecognised(status=status)
 
+    def busy(self, tree: Tree) -> bool:
+        """Whether what came by itself says to wait for more."""
+        status = min(self.statuses)
+        return not self.denied(tree, status) and any(test(tree, status) for test, _ in self.retry)
+
     def _by_status(self, reply: WireReply, now: float) -> Verdict:
         status = reply.status
         if self.denied(MISSING, status):

@@ -14,7 +14,7 @@ from connectors.engine.call import Answer, Caller
 from connectors.engine.echo import check_echo
 from connectors.engine.pages import Pager, promises
 from connectors.engine.pending import Held, Tickets
-from connectors.engine.plan import Paging, Plan
+from connectors.engine.plan import Callback, Paging, Plan
 from connectors.engine.request import Values
 from connectors.engine.rows import rows_in, select
 from connectors.engine.rules import Tree, Verdict, is_empty
@@ -134,6 +134,10 @@ class Run:
         plan, part = self._plan, Part()
         values = Values(self._query.subject, first, last, self._today, month)
         held = None
+        if plan.callback:
+            if (come := await self._callback(plan.callback, values, part)) is not None:
+                self._take(come, part, values, must_have=True)
+            return part
         if plan.ticket:
             held = await self._tickets.held(plan.ticket, month)
             if held is None:
@@ -151,6 +155,30 @@ class Run:
         else:
             await self._pages(plan.paging, values, part, held)
         return part
+
+    async def _callback(self, terms: Callback, values: Values, part: Part) -> Answer | None:
+        """What came of a callback; None where the platform held nothing when it was asked."""
+        expected = await self._tickets.expected()
+        if expected is None:
+            values.callback_url = await self._tickets.callback_url()
+            try:
+                answer = await self._caller.ask(self._plan.request, values, self._plan.submit_judge, "submit")
+                if answer.verdict is Verdict.NO_RECORD:
+                    part.digests.append(answer.digest)
+                    self._check_nothing(answer.tree)
+                    await self._tickets.drop_callback()
+                    return None
+                value = "" if terms.at is None else _ticket(terms.at(answer.tree), terms.path)
+            except UpstreamError:
+                await self._tickets.drop_callback()
+                raise
+            expected = await self._tickets.open_callback(terms, Ticket(value, self._clock(), answer.digest))
+        if expected.arrived is None:
+            if expected.over:
+                raise DeadlineExceeded(waiting_for="callback")
+            raise UpstreamPending(next_attempt_at=expected.until)
+        part.digests.append(expected.ticket.digest)
+        return await self._caller.take(expected.arrived, self._plan.judge)
 
     async def _pages(self, paging: Paging, values: Values, part: Part, held: Held | None) -> None:
         values.page, values.page_size = paging.first, paging.size

@@ -176,6 +176,7 @@ def connector_of(
         base_url=base_url,
         clock=lambda: now,
         nonce=lambda: "0123456789abcdef",
+        callback_url=f"{BASE_URL}/callbacks",
     )
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from connectors.sandbox.admin import Admin
 from connectors.sandbox.bank import write_bank
 from connectors.sandbox.bureau.server import Bureau
+from connectors.sandbox.calling import Calling
 from connectors.sandbox.credentials import Secrets, secrets_of
 from connectors.sandbox.faults import Fault
 from connectors.sandbox.platforms import district
@@ -112,7 +113,9 @@ def create_sandbox(
     app = web.Application(client_max_size=_MAX_BODY)
     app[WORLD] = world
     app[SECRETS] = secrets
-    app.add_routes([*Admin(world, secrets, counts).routes(), *Bureau(world).routes()])
+    calling = Calling(world)
+    app.cleanup_ctx.append(calling.running)
+    app.add_routes([*Admin(world, secrets, counts).routes(), *Bureau(world).routes(), *calling.routes()])
     app.router.add_route("*", "/{platform}/{service:.*}", Switchboard(world, platforms, faults or {}, counts).handle)
     return app
 

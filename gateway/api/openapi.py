@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from gateway.api.routing import Problem, Route
+from gateway.api.routing import ANYTHING, Problem, Route
 
 _TITLES = {
     200: "OK",
@@ -102,7 +102,9 @@ def _operation(route: Route, refs: dict[type[BaseModel], str]) -> dict[str, Any]
         others: dict[str, Any] = {other: {} for other in route.also} if status == min(route.answers) else {}
         content = {"content": {media: schema, **others}} if media else {}
         responses[str(status)] = {"description": _TITLES[status], **content}
-    errors = {*route.errors, *((401, 403, 429) if route.lender else ()), *((400, 413, 415) if route.takes else ())}
+    errors = {*route.errors, *((401, 403, 429) if route.lender else ()), *((400, 413) if route.takes else ())}
+    if route.takes and route.takes != ANYTHING:
+        errors.add(415)
     if route.query:
         errors.add(400)
     for status in sorted(errors):

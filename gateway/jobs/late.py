@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import structlog
+from aiohttp import web
 
 from connectors.base import joined
 from gateway.jobs.pending import Abandon, ClaimLate, ForgetLate, Late, Postpone, ReleaseLate, due
@@ -37,6 +38,7 @@ class LateAnswers:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._woken = asyncio.Event()
         self._holder = secrets.token_hex(8)
         self._asking: dict[str, asyncio.Task[None]] = {}
 
@@ -50,7 +52,13 @@ class LateAnswers:
                 if clock() - forgot >= FORGET_SECONDS:
                     await evidence.submit(ForgetLate())
                     forgot = clock()
-            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
+            self._woken.clear()
+
+    def wake(self) -> None:
+        """Something has come: look now."""
+        self._woken.set()
 
     async def _ask(self, permit_id: str) -> None:
         evidence = self._services.evidence
@@ -65,7 +73,7 @@ class LateAnswers:
                     await self._again(late, carried)
                 except ConsentSuspended:
                     wait = self._services.now() + timedelta(seconds=SUSPENDED_SECONDS)
-                    await evidence.submit(Postpone(permit_id, self._holder, utc_text(wait), late.work))
+                    await evidence.submit(Postpone(permit_id, self._holder, utc_text(wait), late.work, late.come))
                 except ConsentError:
                     await evidence.submit(Abandon(permit_id))
         finally:
@@ -74,7 +82,7 @@ class LateAnswers:
     async def _again(self, late: Late, carried: Carried) -> None:
         services, permit = self._services, late.permit
         items, now = carried.pending, utc_text(services.now())
-        here = [item for item in items if item.connector in services.connectors and _is_due(carried, item, now)]
+        here = [item for item in items if item.connector in services.connectors and _is_due(carried, item, now, late)]
         guard = services.evidence.guard(permit)
         deadline = asyncio.get_running_loop().time() + services.settings.limits.deadline_seconds
         alone = replace(carried.plan, items=tuple(replace(item, fallback=False) for item in here))
@@ -85,11 +93,12 @@ class LateAnswers:
         carried = replace(carried, gathered=gathered)
         until = utc_text(permit.valid_until)
         if len(carried.pending) == len(items) and not _is_last(carried, until):
-            await services.evidence.submit(Postpone(permit.id, self._holder, carried.due, packed(carried)))
+            work = packed(carried)
+            await services.evidence.submit(Postpone(permit.id, self._holder, carried.due, work, late.come))
             return
         request = replace(carried.request, revision=carried.request.revision + 1)
         new = [one for one in gathered if one.item in fresh and not isinstance(one.error, UpstreamPending)]
-        await issue(services, permit, guard, replace(carried, request=request), new)
+        await issue(services, permit, guard, replace(carried, request=request), new, late.come)
         log.info("late_answer", profile_id=request.profile_id, revision=request.revision)
 
     async def stop(self) -> None:
@@ -102,7 +111,9 @@ class LateAnswers:
             await self._services.evidence.submit(ReleaseLate(self._holder))
 
 
-def _is_due(carried: Carried, item: Item, now: str) -> bool:
+def _is_due(carried: Carried, item: Item, now: str, late: Late) -> bool:
+    if f"{item.connector}/{item.dataset}" in late.come:
+        return True
     return any(one.item == item and _next(one) <= now for one in carried.gathered)
 
 
@@ -123,13 +134,16 @@ def _merged(one: Gathered, fresh: Gathered | None, services: Services) -> Gather
     return one
 
 
+LATE = web.AppKey("late", LateAnswers)
+
+
 @asynccontextmanager
-async def late_answers(services: Services) -> AsyncIterator[None]:
+async def late_answers(services: Services) -> AsyncIterator[LateAnswers]:
     """While it is open, late answers are asked for."""
     work = LateAnswers(services)
     task = asyncio.create_task(work.run(), name="late answers")
     try:
-        yield
+        yield work
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):

@@ -12,6 +12,7 @@ from consent.batch import After, Batch, Command, Refusal
 from consent.permits import Agreed, Permit
 from consent.profiles import Issued, IssueProfile
 from consent.vault import RetentionClass, Sealed, SubjectKey
+from gateway.jobs import callbacks
 from gateway.jobs.tables import late_profiles, tickets
 from schemas.base import utc_text
 
@@ -29,6 +30,8 @@ class IssuePending(Command[Issued]):
     issue: IssueProfile
     work: bytes | None = field(repr=False)
     due: str | None
+    read: frozenset[str] = frozenset()
+    """The places whose callbacks the profile has now."""
 
     def needs(self, batch: Batch) -> None:
         self.issue.needs(batch)
@@ -39,13 +42,14 @@ class IssuePending(Command[Issued]):
         permit = batch.permits.get(permit_id)
         batch.connection.execute(delete(late_profiles).where(_of(permit_id)))
         if permit is None or self.work is None or isinstance(made, Refusal):
-            _forget_tickets(batch, permit_id)
+            _forget(batch, permit_id)
             return made
+        callbacks.destroy(batch, permit_id, self.read)
         key = batch.keys.get(permit.subject, RetentionClass.PAYLOAD)
         row = {
             "permit_id": permit_id,
             "work": key.seal("late_profiles", permit_id, self.work).packed(),
-            "due": self.due,
+            "due": batch.time if callbacks.come(batch, permit_id) else self.due,
             "valid_until": permit.valid_until,
         }
         batch.connection.execute(insert(late_profiles).values(row))
@@ -60,7 +64,8 @@ def _opens(key: SubjectKey, packed: bytes) -> bool:
     return Sealed.unpacked(packed).key_version == key.version
 
 
-def _forget_tickets(batch: Batch, permit_id: str) -> None:
+def _forget(batch: Batch, permit_id: str) -> None:
+    callbacks.destroy(batch, permit_id)
     batch.connection.execute(delete(tickets).where(tickets.c.permit_id == permit_id))
 
 
@@ -76,10 +81,11 @@ def _free(now: str) -> ColumnElement[bool]:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """What to ask again, and the leave to do so."""
+    """What to ask again, and the leave to do so. ``come``: the places whose callbacks have come."""
 
     permit: Permit
     work: bytes = field(repr=False)
+    come: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ class ClaimLate(Command[Late | None]):
         key = batch.keys.find(permit.subject, RetentionClass.PAYLOAD)
         if consent is None or key is None or not _opens(key, row.work) or permit.valid_until <= batch.time:
             batch.connection.execute(delete(late_profiles).where(_of(self.permit_id)))
-            _forget_tickets(batch, self.permit_id)
+            _forget(batch, self.permit_id)
             return None
         lease = {"leased_by": self.holder, "leased_until": utc_text(batch.now + timedelta(seconds=self.seconds))}
         batch.connection.execute(update(late_profiles).where(_of(self.permit_id)).values(lease))
@@ -122,18 +128,20 @@ class ClaimLate(Command[Late | None]):
                 key,
             ),
             key.open("late_profiles", permit.id, Sealed.unpacked(row.work)),
+            callbacks.come(batch, permit.id),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Postpone(Command[None]):
-    """Nothing new: give the lease back until ``due``, with ``work`` as it is now; nothing more comes of what was
-    shredded."""
+    """Nothing new: give the lease back until ``due``, with ``work`` as it is now, or at once where a callback came
+    beside those that were ``known``; nothing more comes of what was shredded."""
 
     permit_id: str
     holder: str
     due: str
     work: bytes = field(repr=False)
+    known: frozenset[str] = frozenset()
 
     def needs(self, batch: Batch) -> None:
         batch.permits.want(self.permit_id)
@@ -148,10 +156,11 @@ class Postpone(Command[None]):
         if key is None or not _opens(key, kept):
             # Shredded meanwhile: it is not sealed anew under the key of a later request.
             batch.connection.execute(delete(late_profiles).where(mine))
-            _forget_tickets(batch, self.permit_id)
+            _forget(batch, self.permit_id)
             return
         work = key.seal("late_profiles", self.permit_id, self.work).packed()
-        change = {"due": self.due, "work": work, "leased_by": None, "leased_until": None}
+        due = self.due if callbacks.come(batch, self.permit_id) <= self.known else batch.time
+        change = {"due": due, "work": work, "leased_by": None, "leased_until": None}
         batch.connection.execute(update(late_profiles).where(mine).values(change))
 
 
@@ -163,7 +172,7 @@ class Abandon(Command[None]):
 
     def decide(self, batch: Batch) -> None:
         batch.connection.execute(delete(late_profiles).where(_of(self.permit_id)))
-        _forget_tickets(batch, self.permit_id)
+        _forget(batch, self.permit_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +193,4 @@ class ForgetLate(Command[None]):
     def decide(self, batch: Batch) -> None:
         for table in (late_profiles, tickets):
             batch.connection.execute(delete(table).where(table.c.valid_until <= batch.time))
+        callbacks.forget(batch)

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 import orjson
 from sqlalchemy import ColumnElement, delete, insert, select, update
 
-from connectors.ports import Ticket
+from connectors.ports import Expected, Ticket
 from consent.batch import Batch, Command, Refusal
 from consent.evidence import Evidence
 from consent.vault import RetentionClass, Sealed
+from gateway.jobs.callbacks import DropCallback, ExpectCallback, FindCallback, OpenCallback
 from gateway.jobs.tables import platform_quotas, tickets
 from schemas.errors import NotFound
 
@@ -113,6 +114,18 @@ class DatabaseState:
 
     async def drop_ticket(self, use: str, place: str) -> None:
         await self._evidence.submit(DropTicket(use, place))
+
+    async def expect_callback(self, use: str, place: str, key: str) -> None:
+        await self._evidence.submit(ExpectCallback(use, place, key))
+
+    async def open_callback(self, use: str, place: str, ticket: Ticket, seconds: float) -> None:
+        await self._evidence.submit(OpenCallback(use, place, ticket, seconds))
+
+    async def callback(self, use: str, place: str) -> Expected | None:
+        return await self._evidence.submit(FindCallback(use, place))
+
+    async def drop_callback(self, use: str, place: str) -> None:
+        await self._evidence.submit(DropCallback(use, place))
 
     async def take_quota(self, platform: str, day: str, wanted: int, daily: int) -> int:
         return await self._evidence.submit(TakeQuota(platform, day, wanted, daily))

@@ -1,6 +1,6 @@
 """What of a profile is still to come. Times are UTC text of one width, so they sort as text."""
 
-from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Integer, LargeBinary, String, Table, Text
 
 from consent.tables import metadata
 
@@ -36,6 +36,27 @@ platform_reports = Table(
     Column("reported_at", String(35), nullable=False),
     Column("open_until", String(35)),  # until when it sends nothing
     Column("counted", Text, nullable=False),  # gateway.jobs.health.Minutes, as JSON
+)
+
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("ticket_key", String(64), primary_key=True),  # SHA-256 of the ticket in the address
+    Column("permit_id", ForeignKey("permits.id"), nullable=False, index=True),
+    Column("place", String(200), nullable=False),  # platform and data set
+    Column("expects", LargeBinary),  # what the reply to the submit said, sealed; none is taken before
+    Column("until", String(35)),
+    Column("content", String(64)),  # commitment to what came
+    Column("arrived", LargeBinary),  # what came, sealed, until the profile has it
+    Column("told", Boolean, nullable=False),  # whether the log says that something was refused
+    Column("valid_until", String(35), nullable=False, index=True),
+)
+
+callback_nonces = Table(
+    "callback_nonces",
+    metadata,
+    Column("nonce", String(64), primary_key=True),  # SHA-256 of the platform and its nonce
+    Column("until", String(35), nullable=False, index=True),
 )
 
 late_profiles = Table(

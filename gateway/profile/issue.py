@@ -38,9 +38,15 @@ class IssuedProfile:
 
 
 async def issue(
-    services: Services, permit: Permit, guard: Guard, carried: Carried, fresh: Sequence[Gathered]
+    services: Services,
+    permit: Permit,
+    guard: Guard,
+    carried: Carried,
+    fresh: Sequence[Gathered],
+    read: frozenset[str] = frozenset(),
 ) -> IssuedProfile:
-    """Check, sign and commit one revision; only then may it be released. ``fresh`` is what was not in the one before.
+    """Check, sign and commit one revision; only then may it be released. ``fresh`` is what was not in the one before,
+    ``read`` the places whose callbacks it has.
 
     Raises ConsentError where the consent has ended meanwhile, and StorageUnavailable.
     """
@@ -76,7 +82,7 @@ async def issue(
         ),
     )
     if carried.pending:
-        issued = await services.evidence.submit(IssuePending(command, packed(carried), carried.due))
+        issued = await services.evidence.submit(IssuePending(command, packed(carried), carried.due, read))
     elif request.revision > 1:
         issued = await services.evidence.submit(IssuePending(command, None, None))
     else:

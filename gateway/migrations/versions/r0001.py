@@ -329,6 +329,31 @@ def upgrade() -> None:
     )
     op.create_index("ix_late_profiles_due", "late_profiles", ["due"], unique=False, if_not_exists=True)
     op.create_table(
+        "callbacks",
+        sa.Column("ticket_key", sa.String(length=64), nullable=False),
+        sa.Column("permit_id", sa.String(length=200), nullable=False),
+        sa.Column("place", sa.String(length=200), nullable=False),
+        sa.Column("expects", sa.LargeBinary(), nullable=True),
+        sa.Column("until", sa.String(length=35), nullable=True),
+        sa.Column("content", sa.String(length=64), nullable=True),
+        sa.Column("arrived", sa.LargeBinary(), nullable=True),
+        sa.Column("told", sa.Boolean(), nullable=False),
+        sa.Column("valid_until", sa.String(length=35), nullable=False),
+        sa.ForeignKeyConstraint(["permit_id"], ["permits.id"]),
+        sa.PrimaryKeyConstraint("ticket_key"),
+        if_not_exists=True,
+    )
+    op.create_index("ix_callbacks_permit_id", "callbacks", ["permit_id"], unique=False, if_not_exists=True)
+    op.create_index("ix_callbacks_valid_until", "callbacks", ["valid_until"], unique=False, if_not_exists=True)
+    op.create_table(
+        "callback_nonces",
+        sa.Column("nonce", sa.String(length=64), nullable=False),
+        sa.Column("until", sa.String(length=35), nullable=False),
+        sa.PrimaryKeyConstraint("nonce"),
+        if_not_exists=True,
+    )
+    op.create_index("ix_callback_nonces_until", "callback_nonces", ["until"], unique=False, if_not_exists=True)
+    op.create_table(
         "platform_quotas",
         sa.Column("platform", sa.String(length=64), nullable=False),
         sa.Column("day", sa.String(length=10), nullable=False),
