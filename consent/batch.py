@@ -18,7 +18,7 @@ from consent.ledger import Head, Page
 from consent.log.merkle import Growth
 from consent.request_rows import RequestSet
 from consent.rows import ConsentSet, PermitSet
-from consent.storage import execute_many
+from consent.storage import write_all
 from consent.tables import consent_status, consent_texts, profiles, sealed
 from consent.text_rows import TextSet
 from consent.vault import Vault
@@ -128,12 +128,16 @@ class Batch:
         )
 
     def write(self) -> tuple[Head, Growth]:
-        self.keys.write(self.connection)
-        self.consents.write(self.connection, self.vault, self.keys)
-        self.permits.write(self.connection)
-        self.requests.write(self.connection)
-        for table, rows in self._rows.items():
-            execute_many(self.connection, _INSERT[table], rows)
-        for act in self._last:
-            act(self.connection)
-        return self.page.write()
+        writes = [
+            *self.keys.writes(),
+            *self.consents.writes(self.vault, self.keys),
+            *self.permits.writes(),
+            *self.requests.writes(),
+            *((_INSERT[table], rows) for table, rows in self._rows.items()),
+        ]
+        if self._last:
+            write_all(self.connection, writes)
+            writes = []
+            for act in self._last:
+                act(self.connection)
+        return self.page.write(writes)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, insert, select
 
-from consent.storage import among, execute_many, fetch, listed
+from consent.storage import Writing, among, fetch, listed
 from consent.tables import keyring, subject_keys
 from consent.vault import RetentionClass, SubjectKey, Vault
 from schemas.errors import KeysUnavailable
@@ -115,5 +115,5 @@ class KeySet:
         """The key as it was loaded; None where there is none, or no longer."""
         return self._keys[subject].get(retention)
 
-    def write(self, connection: Connection) -> None:
-        execute_many(connection, ADD_SUBJECT_KEY, self._rows)
+    def writes(self) -> list[Writing]:
+        return [(ADD_SUBJECT_KEY, self._rows)]

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from consent.log.merkle import EMPTY_ROOT, CompactRange, Growth, ProofError, leaf_hash, root_of
 from consent.log.note import Checkpoint, NoteError, Vkey, open_checkpoint, sign_checkpoint
 from consent.log.rotation import Rotation
-from consent.storage import execute_many, fetch
+from consent.storage import Writing, fetch, write_all
 from consent.tables import log_entries, log_head, log_tiles
 from schemas.errors import LogBroken
 from schemas.events import EntryValue, entry_bytes
@@ -264,24 +264,22 @@ class Page:
         )
         return index, entry
 
-    def write(self) -> tuple[Head, Growth]:
-        """Store the entries, then sign and store the one head of this transaction; nothing where nothing came."""
+    def write(self, beside: Sequence[Writing] = ()) -> tuple[Head, Growth]:
+        """Store what is to be written ``beside`` the log, then the entries, and sign and store the one head of this
+        transaction; no new head where no entry came."""
         growth = self._tree.extend(self._leaves)
         if not self._rows:
+            write_all(self._connection, beside)
             return self._head, growth
-        execute_many(self._connection, _ADD_ENTRY, self._rows)
-        self._write_tiles()
         if self._new_key:
             self._ledger.change_key(self._new_key)
         checkpoint = self._ledger.sign(growth.size, growth.root, self._new_key)
-        execute_many(
-            self._connection,
-            _SET_HEAD,
-            [{"size": growth.size, "root": growth.root, "range": growth.range.to_bytes(), "checkpoint": checkpoint}],
-        )
+        head = {"size": growth.size, "root": growth.root, "range": growth.range.to_bytes(), "checkpoint": checkpoint}
+        log: list[Writing] = [(_ADD_ENTRY, self._rows), (_ADD_TILE, self._tiles()), (_SET_HEAD, [head])]
+        write_all(self._connection, [*beside, *log])
         return Head(growth.size, growth.root, checkpoint), growth
 
-    def _write_tiles(self) -> None:
+    def _tiles(self) -> list[dict[str, object]]:
         rows: list[dict[str, object]] = []
         tier, first, made = 0, self._tree.size, self._leaves
         while (start := first // TILE) < (stop := (first + len(made)) // TILE):
@@ -289,4 +287,4 @@ class Page:
             roots = [root_of(below[n * TILE : (n + 1) * TILE]) for n in range(stop - start)]
             tier, first, made = tier + 1, start, roots
             rows += [{"level": tier, "number": start + n, "hash": root} for n, root in enumerate(roots)]
-        execute_many(self._connection, _ADD_TILE, rows)
+        return rows

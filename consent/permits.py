@@ -5,9 +5,10 @@ the counted use, the idempotency row and the log entry; without it no platform i
 """
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete
 
@@ -25,12 +26,12 @@ from schemas.events import EntryValue
 
 OUTCOME_UNKNOWN = "outcome_unknown"
 SWEEP = 256
+_NOBODY: frozenset[str] = frozenset()
 
 _FORGET_KEYS = delete(idempotency).where(idempotency.c.expires <= bindparam("now"))
 
 
-@dataclass(frozen=True, slots=True)
-class Agreed:
+class Agreed(NamedTuple):
     """The consent that a permit was opened under, as it stood then; ``uses`` counts this one."""
 
     id: str
@@ -39,8 +40,7 @@ class Agreed:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(NamedTuple):
     """Leave to ask platforms for ``items`` until ``valid_until``.
 
     ``replay`` is the id of the profile that this idempotency key already has; then ``items`` is empty and nothing may
@@ -56,7 +56,7 @@ class Permit:
     granted_at: datetime
     replay: str | None
     checked_at: float
-    key: SubjectKey = field(repr=False)
+    key: SubjectKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,9 @@ class OpenPermit(Command[Permit]):
             self.items,
             self.first,
             self.last,
-            frozenset(batch.vault.person(self.subject_uscc, role, ref) for role, ref in self.persons),
+            frozenset(batch.vault.person(self.subject_uscc, *whom) for whom in self.persons)
+            if self.persons
+            else _NOBODY,
         )
         decision = decide(held.view() if held else None, ask, batch.now, counted=earlier is None)
         if isinstance(decision, Refused) or held is None:

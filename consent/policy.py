@@ -39,8 +39,7 @@ class PermitItem(NamedTuple):
     """Who passes the data on, as a scope's ``via`` names it; None is the platform itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """What a lender wants to do. ``first`` and ``last`` are months (year, month), both inside the period; ``persons``
     are the pseudonyms of those who are asked about beside the enterprise."""
 
@@ -111,8 +110,7 @@ class Terms:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """A consent as it stands when a decision is made. ``recent`` counts the permits of its frequency window."""
 
     terms: Terms
@@ -121,8 +119,7 @@ class View:
     recent: int
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(NamedTuple):
     """The items that are both asked and covered; never empty."""
 
     items: tuple[PermitItem, ...]

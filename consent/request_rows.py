@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from consent.storage import among, execute_many, fetch, listed
+from consent.storage import Writing, among, fetch, listed
 from consent.tables import consent_requests
 
 OPEN = "open"
@@ -81,15 +81,11 @@ class RequestSet:
         row.new = True
         self._rows[row.id] = row
 
-    def write(self, connection: Connection) -> None:
+    def writes(self) -> list[Writing]:
         rows = self._rows.values()
-        execute_many(connection, _ADD, [{name: getattr(r, name) for name in COLUMNS} for r in rows if r.new])
-        execute_many(
-            connection,
-            _CHANGE,
-            [
-                {"key": r.id, "state": r.state, "tries": r.tries, "consent_id": r.consent_id}
-                for r in rows
-                if r.changed and not r.new
-            ],
-        )
+        changed = [
+            {"key": r.id, "state": r.state, "tries": r.tries, "consent_id": r.consent_id}
+            for r in rows
+            if r.changed and not r.new
+        ]
+        return [(_ADD, [{name: getattr(r, name) for name in COLUMNS} for r in rows if r.new]), (_CHANGE, changed)]

@@ -1,7 +1,7 @@
 """The rows that commands decide on: consents, permits and idempotency keys.
 
 Each set is told what is wanted, reads it with one query, hands out objects that the commands of the batch change in
-their turn, and writes what is new or changed with one bulk statement.
+their turn, and says what is new or changed: one bulk statement each.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from consent.keys import KeySet
 from consent.policy import Terms, View
-from consent.storage import among, execute_many, fetch, listed
+from consent.storage import Writing, among, fetch, listed
 from consent.tables import consent_documents, consents, idempotency, permits
 from consent.vault import RetentionClass, SubjectKey, Vault
 from schemas.base import utc_text
@@ -148,7 +148,7 @@ class ConsentSet:
         row.new = True
         self._rows[row.id] = row
 
-    def write(self, connection: Connection, vault: Vault, keys: KeySet) -> None:
+    def writes(self, vault: Vault, keys: KeySet) -> list[Writing]:
         rows = self._rows.values()
         new: list[dict[str, object]] = []
         documents: list[dict[str, object]] = []
@@ -172,9 +172,8 @@ class ConsentSet:
                     "uses": r.uses,
                 }
             )
-        execute_many(connection, _ADD_CONSENT, new)
-        execute_many(connection, _ADD_DOCUMENT, documents)
-        execute_many(connection, _CHANGE_CONSENT, [r for r in rows if r.changed and not r.new])
+        changed = [r for r in rows if r.changed and not r.new]
+        return [(_ADD_CONSENT, new), (_ADD_DOCUMENT, documents), (_CHANGE_CONSENT, changed)]
 
 
 @dataclass(slots=True)
@@ -308,9 +307,11 @@ class PermitSet:
         row.changed = not row.new
         self._keys[row.lender, row.key] = row
 
-    def write(self, connection: Connection) -> None:
+    def writes(self) -> list[Writing]:
         rows, keys = self._rows.values(), self._keys.values()
-        execute_many(connection, _ADD_PERMIT, [r for r in rows if r.new])
-        execute_many(connection, _CHANGE_PERMIT, [r for r in rows if r.changed and not r.new])
-        execute_many(connection, _ADD_KEY, [k for k in keys if k.new])
-        execute_many(connection, _CHANGE_KEY, [k for k in keys if k.changed])
+        return [
+            (_ADD_PERMIT, [r for r in rows if r.new]),
+            (_CHANGE_PERMIT, [r for r in rows if r.changed and not r.new]),
+            (_ADD_KEY, [k for k in keys if k.new]),
+            (_CHANGE_KEY, [k for k in keys if k.changed]),
+        ]

@@ -79,6 +79,21 @@ def execute_many(connection: Connection, statement: Insert | Update | Delete, ro
         raise _translated(error) from None
 
 
+Writing = tuple[Insert | Update, Sequence[object]]
+"""A statement with the rows that it writes, as ``execute_many`` takes them."""
+
+
+def write_all(connection: Connection, writes: Sequence[Writing]) -> None:
+    """Several of them, in order, in one message to the database where it is another process. No two of them write the
+    same row."""
+    driver = _driver(connection)
+    if isinstance(driver, sqlite3.Connection):
+        for statement, rows in writes:
+            execute_many(connection, statement, rows)
+    elif held := [writing for writing in writes if writing[1]]:
+        storage_postgres.write_all(driver, held)
+
+
 def fetch(connection: Connection, statement: Select[Any], **values: object) -> list[tuple[Any, ...]]:
     """All rows of a module's constant select, handed to the driver in the same way."""
     driver = _driver(connection)

@@ -215,7 +215,7 @@ async def test_a_shredding_whose_commit_failed_is_finished_by_the_next_start(
     path = tmp_path / "e.db"
     async with world(path) as evidence:
         await told(evidence)
-        monkeypatch.setattr("consent.ledger.Page.write", lambda page: 1 / 0)
+        monkeypatch.setattr("consent.ledger.Page.write", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             await shred(evidence)
         monkeypatch.undo()
