@@ -1,6 +1,7 @@
 """What stands before the body of an HTTP/1.1 request: its first line and its headers."""
 
 import re
+from functools import lru_cache
 
 from connectors.wire import WireRequest
 from schemas.errors import ConnectorFault
@@ -14,6 +15,7 @@ DEFAULTS = (
     ("accept-encoding", "Accept-Encoding: gzip, deflate"),
     ("user-agent", "User-Agent: xinqiao"),
 )
+_BODILESS = frozenset({"GET", "HEAD"})
 # Framing is this module's own: a second opinion on where the body ends smuggles a request.
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "upgrade", "expect", "te", "trailer"})
 
@@ -21,16 +23,19 @@ _FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "upgr
 def request_head(request: WireRequest, target: str, defaults: tuple[tuple[str, str], ...]) -> bytes:
     """The request line and headers (RFC 9112 sections 3 and 5). Raises ConnectorFault for what cannot be one."""
     first, own = f"{request.method} {target}", request.headers
-    given = {name.lower() for name in own}
-    if (
-        not _LINE.fullmatch(first)
-        or not _NAMES.fullmatch("".join([f"{name}:" for name in own]))
-        or _UNSAFE.search("".join(own.values()))
-        or not _FRAMING.isdisjoint(given)
-    ):
+    added = _added(tuple(own), defaults)
+    if added is None or not _LINE.fullmatch(first) or _UNSAFE.search("".join(own.values())):
         raise ConnectorFault(what="request")
-    lines = [f"{name}: {value}" for name, value in own.items()]
-    lines += [line for name, line in defaults if name not in given]
-    if request.body or request.method not in ("GET", "HEAD"):
-        lines.append(f"Content-Length: {len(request.body)}")
-    return "\r\n".join([f"{first} HTTP/1.1", *lines, "", ""]).encode()
+    lines = "".join([f"{name}: {value}\r\n" for name, value in own.items()])
+    length = f"Content-Length: {len(request.body)}\r\n" if request.body or request.method not in _BODILESS else ""
+    return f"{first} HTTP/1.1\r\n{lines}{added}{length}\r\n".encode()
+
+
+@lru_cache(256)
+def _added(own: tuple[str, ...], defaults: tuple[tuple[str, str], ...]) -> str | None:
+    """The lines to be added to a request's own headers of these names; None where a name cannot be one. Kept, because
+    all requests for a data set have the same names."""
+    given = {name.lower() for name in own}
+    if not _NAMES.fullmatch("".join([f"{name}:" for name in own])) or not _FRAMING.isdisjoint(given):
+        return None
+    return "".join([f"{line}\r\n" for name, line in defaults if name not in given])

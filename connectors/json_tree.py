@@ -5,6 +5,7 @@ A tree is made of dict, list, str, int, bool, None and Decimal: there is no floa
 
 import json
 import re
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn, cast
 
@@ -73,6 +74,8 @@ _SUSPECT_ESCAPE = re.compile(r"\\u(?:[dD][89a-fA-F]|[fF]{3}[dD]|951[fF])")
 
 _QUICK: msgspec.json.Decoder[Tree] = msgspec.json.Decoder(float_hook=_decimal)
 _ALL_DIGITS = bytes(ord("0") if b in b"0123456789" else ord(" ") for b in range(256))
+_OBJECTS = {dict}
+_HOLDERS = frozenset({dict, list})
 _TENTH_OF_LONG = b"0" * (MAX_DIGITS // 10)
 
 
@@ -131,16 +134,23 @@ def _extent(tree: Tree, most: int) -> tuple[int, int]:
     """How many members the objects of a tree have together, and its levels; where it has ``most`` arrays and objects
     on the upper ones, the lower ones need no look."""
     names = depth = seen = 0
-    level: list[Any] = [tree] if type(tree) is dict or type(tree) is list else []
+    level: Sequence[Any] = [tree] if type(tree) in _HOLDERS else []
     while level:
         depth += 1
         seen += len(level)
-        names += sum([len(one) for one in level if type(one) is dict])
+        names += sum(map(len, level)) if set(map(type, level)) == _OBJECTS else sum(_members(level))
         if seen == most:
             break
-        inner = [one.values() if type(one) is dict else one for one in level]
-        level = [v for values in inner for v in values if type(v) is dict or type(v) is list]
+        if len(level) == 1 and type(level[0]) is list and set(map(type, level[0])) == _OBJECTS:
+            level = level[0]
+        else:
+            inner = [one.values() if type(one) is dict else one for one in level]
+            level = [value for values in inner for value in values if type(value) in _HOLDERS]
     return names, depth
+
+
+def _members(level: Sequence[Any]) -> list[int]:
+    return [len(one) for one in level if type(one) is dict]
 
 
 def _check_depth(text: str) -> None:

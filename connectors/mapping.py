@@ -7,7 +7,8 @@ form than declared is SchemaDrift with its path, never a guess.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Final, NamedTuple, cast
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 from connectors.base import Row
 from connectors.columns import Column, Field, counts, listed, read_columns, texts, unusual
@@ -288,8 +289,8 @@ def within(records: list[Row], period: tuple[str, str], first: YearMonth, last: 
     """Those that are about any of the months, as ``overlaps`` says."""
     since, until = period
     try:
-        starts = max([cast(str, record[since]) for record in records])
-        ends = min([cast(str, record[until]) for record in records])
+        starts: Any = max(map(itemgetter(since), records))
+        ends: Any = min(map(itemgetter(until), records))
         if starts[:7] <= month_text(last) and ends[:7] >= month_text(first):
             return records
     except (KeyError, TypeError, ValueError):  # an open end, years, or no record

@@ -1,5 +1,6 @@
 """Requests and replies as bytes: the seam between engine, signing and transport."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -10,6 +11,7 @@ import orjson
 
 from schemas.base import Json
 
+_PLAIN = re.compile(r"[/A-Za-z0-9._~%-]*")
 Encode = Literal["none", "json", "form", "xml"]
 
 
@@ -63,7 +65,7 @@ class Draft:
 
     def wire(self) -> WireRequest:
         """Encode the draft into the bytes that are signed and sent."""
-        url = self.base_url + quote(self.path, safe="/-._~%")
+        url = self.base_url + (self.path if _PLAIN.fullmatch(self.path) else quote(self.path, safe="/-._~%"))
         if self.query:
             url += "?" + urlencode(self.query, quote_via=quote, safe="-._~")
         headers = dict(self.headers)
