@@ -21,7 +21,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 OURS = ("schemas", "consent", "connectors", "gateway", "tests", "benchmarks")
 # Stand-alone: runs on a machine that has only Python and `cryptography`.
 STAND_ALONE = {
-    f"consent.log.{name}": {"cryptography"} for name in ("verify", "bundle", "chain", "page", "jws", "signatures", "stamps")
+    f"consent.log.{name}": {"cryptography"}
+    for name in ("verify", "bundle", "chain", "page", "jws", "signatures", "stamps")
 }
 
 
