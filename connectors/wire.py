@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 from urllib.parse import quote, urlencode
 from xml.sax.saxutils import escape
 
@@ -15,8 +15,7 @@ _PLAIN = re.compile(r"[/A-Za-z0-9._~%-]*")
 Encode = Literal["none", "json", "form", "xml"]
 
 
-@dataclass(frozen=True, slots=True)
-class WireRequest:
+class WireRequest(NamedTuple):
     """Exactly what is sent. ``url`` is absolute and already percent-encoded."""
 
     method: str
@@ -25,8 +24,7 @@ class WireRequest:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class WireReply:
+class WireReply(NamedTuple):
     """Exactly what came. Header names are lower-case; ``body`` is after content decoding, within the cap."""
 
     status: int
@@ -41,8 +39,7 @@ Send = Callable[[WireRequest], Awaitable[WireReply]]
 """One guarded send: the engine gives it to signers that must fetch a token first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A request before it is signed. A scheme may add query, body or header members, then calls ``wire``."""
 
     method: str
@@ -52,16 +49,16 @@ class Draft:
     body: Mapping[str, Json] | None = None
     encode: Encode = "none"
     charset: str = "utf-8"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def with_headers(self, extra: Mapping[str, str]) -> "Draft":
-        return replace(self, headers={**self.headers, **extra})
+        return self._replace(headers={**self.headers, **extra})
 
     def with_query(self, query: tuple[tuple[str, str], ...]) -> "Draft":
-        return replace(self, query=query)
+        return self._replace(query=query)
 
     def with_body(self, body: Mapping[str, Json]) -> "Draft":
-        return replace(self, body=body)
+        return self._replace(body=body)
 
     def wire(self) -> WireRequest:
         """Encode the draft into the bytes that are signed and sent."""

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from connectors.base import Progress, Try
 from connectors.breaker import Breaker
@@ -65,8 +65,7 @@ class Line:
     """For a platform that signs its replies."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     verdict: Verdict
     tree: Tree
     digest: bytes

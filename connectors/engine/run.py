@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -97,7 +98,7 @@ class Run:
             parts = await _side_by_side([self._month(m) for m in month_range(query.first, query.last)])
         else:
             parts = [await self._part(query.first, query.last, None)]
-        records = tuple(r for part in parts for r in part.records)
+        records = tuple(chain.from_iterable([part.records for part in parts]))
         missed = [part.missed for part in parts if part.missed]
         if waiting := [err for err in missed if isinstance(err, UpstreamPending)]:
             # What is there already is read again then: an answer is one answer.
@@ -116,7 +117,7 @@ class Run:
             as_of=max((p.as_of for p in parts if p.as_of), default=None),
             fetched_at=datetime.fromtimestamp(self._clock(), UTC),
             attempts=self._progress.attempts,
-            raw_digest=hashlib.sha256(b"".join(d for part in parts for d in part.digests)).digest(),
+            raw_digest=hashlib.sha256(b"".join(chain.from_iterable([part.digests for part in parts]))).digest(),
             signature_held=self._caller.signature_held,
             repairs=tuple(self._notes.repairs),
             drift=self._notes.drift,
@@ -283,9 +284,10 @@ class Run:
             except InvalidValue:
                 raise SchemaDrift(at=plan.as_of_path, expected="date") from None
         elif plan.period:
-            found = [record.get(plan.period[1]) for record in records]
+            ends = plan.period[1]
+            found = [record.get(ends) for record in records]
         # Of one form, so that the greatest text or year is the newest.
-        newest = last_day(max((value for value in found if value is not None), default=None))
+        newest = last_day(max([value for value in found if value is not None], default=None))
         if newest:
             newest = min(newest, self._today)
             part.as_of = max(newest, part.as_of or newest)

@@ -6,7 +6,7 @@ The signature is checked before its nonce is remembered, so that a forger cannot
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -94,7 +94,7 @@ async def admit(verifier: Verifier, request: WireRequest, now: float, nonces: No
     judge(claim, verifier.window, now)
     if not await nonces.first(claim.nonce, verifier.window.past + verifier.window.ahead):
         raise refusal(Why.REPLAYED)
-    return request if claim.opened is None else replace(request, body=claim.opened)
+    return request if claim.opened is None else request._replace(body=claim.opened)
 
 
 def judge(claim: Claim, window: Window, now: float) -> None:
@@ -119,7 +119,7 @@ class SignedReplies:
     async def open(self, reply: WireReply, request: WireRequest, nonce: str, now: float) -> WireReply:
         claim = await read(self._verifier, WireRequest(request.method, request.url, reply.headers, reply.body))
         await self.accept(claim, nonce, now)
-        return reply if claim.opened is None else replace(reply, body=claim.opened)
+        return reply if claim.opened is None else reply._replace(body=claim.opened)
 
     async def accept(self, claim: Claim, nonce: str, now: float) -> None:
         window = self._verifier.window
