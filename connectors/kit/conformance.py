@@ -22,7 +22,7 @@ from schemas.errors import ConfigurationError, UpstreamError, XinqiaoError
 from schemas.records import CATALOGUE, DataSet
 
 # Long enough that no test machine is too slow, short enough that a connector that hangs is found.
-_PATIENCE = 20.0
+PATIENCE = 20.0
 
 
 def check(folder: Path, catalogue: Mapping[str, DataSet] = CATALOGUE) -> list[Result]:
@@ -46,7 +46,7 @@ async def _run(loaded: Loaded, catalogue: Mapping[str, DataSet]) -> list[Result]
         if isinstance(fixture, str):
             results.append(Result(name, False, fixture))
             continue
-        why = await _play(loaded, fixture, catalogue)
+        why = await play(loaded, fixture, catalogue)
         results.append(Result(name, not why, why))
         covered.add((fixture.dataset, fixture.expect.outcome))
     for dataset in loaded.plans:
@@ -56,7 +56,7 @@ async def _run(loaded: Loaded, catalogue: Mapping[str, DataSet]) -> list[Result]
     return results
 
 
-async def _play(loaded: Loaded, fixture: Fixture, catalogue: Mapping[str, DataSet]) -> str:
+async def play(loaded: Loaded, fixture: Fixture, catalogue: Mapping[str, DataSet] = CATALOGUE) -> str:
     """Empty when all is as expected, else what is not."""
     if fixture.dataset not in loaded.plans:
         return "the manifest has no such data set"
@@ -65,7 +65,7 @@ async def _play(loaded: Loaded, fixture: Fixture, catalogue: Mapping[str, DataSe
             return f"there is no file {exchange.reply.file}"
     replay = Replay(loaded.fixtures, fixture.exchanges)
     query = query_of(loaded, fixture)
-    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    deadline = asyncio.get_running_loop().time() + PATIENCE
     try:
         connector = connector_of(loaded, replay, fixture)
         reply = await connector.fetch(query, OpenGuard(), deadline, Progress())
@@ -76,7 +76,7 @@ async def _play(loaded: Loaded, fixture: Fixture, catalogue: Mapping[str, DataSe
     except Unexpected as err:
         return f"unexpected request: {err}"
     expect = fixture.expect
-    if why := _compare(_OUTCOMES[reply.found], None, expect):
+    if why := _compare(OUTCOMES[reply.found], None, expect):
         return why
     for number, record in enumerate(reply.records):
         try:
@@ -96,7 +96,7 @@ async def _play(loaded: Loaded, fixture: Fixture, catalogue: Mapping[str, DataSe
     return _unused(replay)
 
 
-_OUTCOMES = {Found.FOUND: "found", Found.ABSENT: "confirmed_absent", Found.PARTIAL: "partial"}
+OUTCOMES = {Found.FOUND: "found", Found.ABSENT: "confirmed_absent", Found.PARTIAL: "partial"}
 
 
 def _compare(outcome: str, code: str | None, expect: Expect) -> str:

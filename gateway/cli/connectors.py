@@ -1,4 +1,4 @@
-"""``xinqiao connectors``: list, show, off, on, new, test, fetch, sign."""
+"""``xinqiao connectors``: list, show, off, on, new, test, fetch, record, sign."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +10,7 @@ from connectors.engine.tuning import AS_STATED
 from connectors.kit.suite import suite
 from connectors.registry import BUILT_IN
 from gateway.cli.fetch import fetch, loaded
+from gateway.cli.record import record_
 from gateway.cli.shared import AsJson, print_json, print_table, run, say
 from gateway.cli.sign import sign
 from gateway.cli.workbench import new
@@ -175,4 +176,5 @@ def run_suite(
 
 app.command()(fetch)
 app.command()(new)
+app.command("record")(record_)
 app.command()(sign)

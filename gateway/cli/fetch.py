@@ -61,12 +61,12 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """试取 Real calls without a consent, with their time-line: only to an address of this machine."""
-    held, chosen = _with_folder(settings(), connector)
+    held, chosen = with_folder(settings(), connector)
 
     async def work() -> list[dict[str, Any]]:
         async with open_services(held) as services:
             made = loaded(services, chosen)
-            _must_be_here(services.settings, made)
+            must_be_here(services.settings, made)
             subject = Subject(parse_uscc(uscc).value, name)
             first, last = months_back(services.now(), months)
             if unknown := set(dataset or ()) - made.datasets.keys():
@@ -90,7 +90,7 @@ def fetch(
         raise typer.Exit(1)
 
 
-def _with_folder(held: Settings, connector: str) -> tuple[Settings, str]:
+def with_folder(held: Settings, connector: str) -> tuple[Settings, str]:
     """Settings that load the connector in a folder beside, or instead of, what they load; and its id."""
     folder = Path(connector)
     if not (folder / FILE).is_file():
@@ -101,7 +101,7 @@ def _with_folder(held: Settings, connector: str) -> tuple[Settings, str]:
     return held.model_copy(update={"connectors": [*held.connectors, *extra], "allow_connectors": [chosen]}), chosen
 
 
-def _must_be_here(held: Settings, made: Connector) -> None:
+def must_be_here(held: Settings, made: Connector) -> None:
     """No call without a consent leaves this machine: InvalidRequest in production, and for any other address."""
     if held.production:
         raise InvalidRequest(at="production", mend="no call without a consent; use a test system")
