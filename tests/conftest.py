@@ -1,10 +1,11 @@
 """What holds for every test, and the two kinds of database."""
 
 import asyncio
+import gc
 import logging
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import date
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points
@@ -23,6 +24,17 @@ from connectors.sandbox.world import World
 from connectors.tls import default_ssl_context
 from tests.faults.nursery import Nursery
 from tests.faults.nursery import nursery as forking
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Half a million objects of modules and tests live until the end: the collector is not to look at them again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)
