@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -133,6 +133,10 @@ class MemoryState:
 
     async def callback(self, use: str, place: str) -> Expected | None:
         return self.expected.get((use, place))
+
+    def arrive(self, use: str, place: str, arrived: Arrived) -> None:
+        """What ``callback`` gives from now on; one must have been opened."""
+        self.expected[use, place] = replace(self.expected[use, place], arrived=arrived)
 
     async def drop_callback(self, use: str, place: str) -> None:
         self.expected.pop((use, place), None)

@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import timedelta
 from io import BytesIO
 from itertools import permutations
@@ -14,8 +15,11 @@ import orjson
 import pytest
 from sqlalchemy import Connection, Table, func, select
 
+from connectors.engine.callback import Heard, Receiver
 from connectors.engine.pending import ticket_key
+from connectors.ports import Ticket
 from connectors.transport import MAX_BODY
+from consent.batch import Batch, Command
 from consent.consents import ChangeConsent
 from consent.shredding import Reason
 from gateway import migrations
@@ -46,6 +50,21 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def platform() -> AsyncIterator[Bureau]:
     async with bureau() as made:
         yield made
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed(Command[None]):
+    """A permit whose request came to nothing."""
+
+    permit_id: str
+
+    def needs(self, batch: Batch) -> None:
+        batch.permits.want(self.permit_id)
+
+    def decide(self, batch: Batch) -> None:
+        permit = batch.permits.get(self.permit_id)
+        assert permit is not None
+        permit.close("internal_error", batch.time)
 
 
 async def revision(gate: Gateway, profile_id: str, number: int = 2) -> dict[str, Any]:
@@ -300,6 +319,9 @@ async def test_a_callback_that_overtakes_the_reply_to_the_submit_is_to_come_agai
         assert await gate.calls(0, "send") == 503
         await state.drop_callback(permit_id, PLACE)
         assert await gate.calls(0, "send") == 404
+        # A question whose row is gone is not opened by its reply.
+        await state.open_callback(permit_id, PLACE, Ticket("L00000000", 0, b""), 60)
+        assert await state.callback(permit_id, PLACE) is None
         with pytest.raises(NotFound):
             await state.expect_callback("nobody", PLACE, "0" * 64)
 
@@ -352,6 +374,44 @@ async def test_what_is_kept_cannot_be_read_in_the_database_and_goes_with_the_ent
         with pytest.raises(Shredded):
             await gate.profile(first["id"])
         assert await gate.services.evidence.audit() == []
+
+
+async def test_a_ticket_that_ends_while_its_callback_is_checked_is_gone(
+    tmp_path: Path, platform: Bureau, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(settings(tmp_path, platform), platform) as gate:
+        await gate.ask(await gate.consent())
+        hear = Receiver.hear
+
+        async def slowly(receiver: Receiver, *given: Any) -> Heard:
+            heard = await hear(receiver, *given)
+            state = DatabaseState()
+            state.open(gate.services.evidence)
+            (permit_id,) = await gate.services.evidence.read(lambda c: list(c.scalars(select(callbacks.c.permit_id))))
+            await state.drop_callback(permit_id, PLACE)
+            return heard
+
+        monkeypatch.setattr(Receiver, "hear", slowly)
+        assert await gate.calls(0, "send") == 404
+
+
+async def test_what_a_permit_that_failed_was_waiting_for_is_not_kept(tmp_path: Path, platform: Bureau) -> None:
+    async with gateway(settings(tmp_path, platform), platform) as gate:
+        first = await gate.ask(await gate.consent())
+        evidence = gate.services.evidence
+        (permit_id,) = await evidence.read(lambda c: list(c.scalars(select(callbacks.c.permit_id))))
+        await evidence.submit(_Closed(permit_id))
+        assert await gate.calls(0, "send") == 410
+        await rests(gate, first["id"])
+
+
+async def test_a_connector_that_is_not_called_back_any_more_has_no_tickets(
+    tmp_path: Path, platform: Bureau, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(settings(tmp_path, platform), platform) as gate:
+        await gate.ask(await gate.consent())
+        monkeypatch.setattr(gate.services.connectors["city-fund"], "receivers", {})
+        assert await gate.calls(0, "send") == 404
 
 
 async def test_without_an_address_for_callbacks_nothing_starts(tmp_path: Path, platform: Bureau) -> None:

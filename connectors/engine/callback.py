@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from connectors.engine.plan import Callback, Plan, seconds
-from connectors.engine.rules import is_empty
+from connectors.engine.rules import Tree, is_empty
 from connectors.ports import Arrived
 from connectors.signing.verifying import Verifier, Window, judge, read
 from connectors.wire import WireRequest
@@ -14,11 +14,11 @@ from schemas.manifest import Ack
 @dataclass(frozen=True, slots=True)
 class Heard:
     """A callback whose signature holds. ``nonce`` must not come twice in ``seconds``; ``ticket`` is the platform's id
-    in it; ``again``: it says that the answer comes later."""
+    in it, empty where it has none; ``again``: it says that the answer comes later."""
 
     nonce: str
     seconds: float
-    ticket: str | None
+    ticket: str
     again: bool
     arrived: Arrived
 
@@ -36,10 +36,14 @@ class Receiver:
     def ack(self) -> Ack:
         return self._terms.ack
 
-    @property
-    def ticketed(self) -> bool:
-        """Whether the platform has an id of its own, which the callback must name."""
-        return self._terms.ticket is not None
+    def decoded(self, body: bytes, content_type: str | None) -> Tree:
+        return self._plan.judge.decode(body, content_type)
+
+    def named(self, tree: Tree) -> str:
+        """The platform's id, as the reply to the submit would give it; empty where there is none."""
+        value = None if self._terms.ticket is None else self._terms.ticket(tree)
+        named = isinstance(value, str | int) and not isinstance(value, bool) and not is_empty(value)
+        return str(value) if named else ""
 
     async def hear(self, request: WireRequest, now: float) -> Heard:
         """``request`` as it came, ``now`` in Unix seconds. Raises UpstreamSignature before anything of it is read, and
@@ -48,13 +52,11 @@ class Receiver:
         judge(claim, self._window, now)
         body = request.body if claim.opened is None else claim.opened
         kind = next((text for name, text in request.headers.items() if name.lower() == "content-type"), None)
-        tree = self._plan.judge.decode(body, kind)
-        value = None if self._terms.ticket is None else self._terms.ticket(tree)
-        named = isinstance(value, str | int) and not isinstance(value, bool) and not is_empty(value)
+        tree = self.decoded(body, kind)
         return Heard(
             claim.nonce,
             self._window.past + self._window.ahead,
-            str(value) if named else None,
+            self.named(tree),
             self._plan.judge.busy(tree),
             Arrived(hashlib.sha256(request.body).digest(), kind, body),
         )

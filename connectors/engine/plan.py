@@ -197,6 +197,8 @@ def _requests(dataset: manifest.Dataset, at: KeyPath) -> tuple[Template, Ticket 
     # The model's validator saw to it that there is a submit, and beside it a poll or a callback.
     assert dataset.submit is not None  # noqa: S101
     if dataset.poll is None:
+        if paging or dataset.submit.per == "month":
+            raise Refusal((*at, "callback"), "a callback brings the whole answer: without `paging`, and not per month")
         return compile_request(dataset.submit, (*at, "submit"), frozenset({"callback_url"})), None
     if dataset.submit.ticket is None:
         raise Refusal((*at, "submit"), "say in `ticket` where the reply has the ticket")
@@ -220,8 +222,6 @@ def _callback(dataset: manifest.Dataset, submit: Template, at: KeyPath) -> Callb
     if callback is None:
         return None
     assert dataset.submit is not None  # noqa: S101 - the model's validator saw to it
-    if dataset.paging or submit.per_month:
-        raise Refusal((*at, "callback"), "a callback brings the whole answer: without `paging`, and not per month")
     if "callback_url" not in submit.placeholders:
         raise Refusal((*at, "submit"), "tell the platform where to send its answer: use `{callback_url}`")
     path = dataset.submit.ticket

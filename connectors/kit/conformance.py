@@ -12,11 +12,12 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from connectors.base import Found, Progress
-from connectors.kit.fixtures import Expect, Fixture, Replay, Unexpected, cases, connector_of, query_of
+from connectors.base import Found
+from connectors.kit.fixtures import Expect, Fixture, Replay, Unexpected, cases, connector_of
+from connectors.kit.playing import played, unsigned
 from connectors.kit.result import Result
 from connectors.manifest import Loaded, load
-from connectors.ports import OpenGuard
+from connectors.ports import MemoryState
 from schemas.base import Json
 from schemas.errors import ConfigurationError, UpstreamError, XinqiaoError
 from schemas.records import CATALOGUE, DataSet
@@ -60,15 +61,17 @@ async def play(loaded: Loaded, fixture: Fixture, catalogue: Mapping[str, DataSet
     """Empty when all is as expected, else what is not."""
     if fixture.dataset not in loaded.plans:
         return "the manifest has no such data set"
-    for exchange in fixture.exchanges:
-        if not (loaded.fixtures / exchange.reply.file).is_file():
-            return f"there is no file {exchange.reply.file}"
+    for file in fixture.files:
+        if not (loaded.fixtures / file).is_file():
+            return f"there is no file {file}"
     replay = Replay(loaded.fixtures, fixture.exchanges)
-    query = query_of(loaded, fixture)
+    state = MemoryState()
     deadline = asyncio.get_running_loop().time() + PATIENCE
     try:
-        connector = connector_of(loaded, replay, fixture)
-        reply = await connector.fetch(query, OpenGuard(), deadline, Progress())
+        connector = connector_of(loaded, replay, fixture, state=state)
+        if let_in := await unsigned(connector, loaded, fixture):
+            return f"unsigned callback: {let_in}"
+        reply = await played(connector, state, loaded, fixture, deadline)
     except UpstreamError as err:
         return _compare("failure", err.code, fixture.expect) or _unused(replay)
     except ConfigurationError as err:

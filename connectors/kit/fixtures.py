@@ -15,6 +15,7 @@ from connectors.base import Query, Subject
 from connectors.engine.call import Transport
 from connectors.engine.connector import DeclarativeConnector
 from connectors.manifest import Loaded
+from connectors.ports import StateStore
 from connectors.wire import Leave, WireReply, WireRequest
 from schemas.base import Model, Month, Name, ShortText, Time
 
@@ -50,6 +51,17 @@ class Exchange(Model):
     reply: _Reply
 
 
+class _Callback(Model):
+    """What the platform sends by itself once the exchanges are over."""
+
+    content_type: ShortText = "application/json"
+    file: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+    def read(self, folder: Path) -> WireReply:
+        """As if it were a reply."""
+        return WireReply(200, {"content-type": self.content_type}, (folder / self.file).read_bytes())
+
+
 class Expect(Model):
     """``code`` is schemas.errors' code of a failure; the others describe an answer."""
 
@@ -67,7 +79,13 @@ class Fixture(Model):
     period: Annotated[list[Month], Field(min_length=2, max_length=2)]
     now: Time
     exchanges: Annotated[list[Exchange], Field(min_length=1)]
+    callback: _Callback | None = None
     expect: Expect
+
+    @property
+    def files(self) -> list[str]:
+        """Those that hold what came."""
+        return [e.reply.file for e in self.exchanges] + ([self.callback.file] if self.callback else [])
 
 
 class Unexpected(Exception):
@@ -159,7 +177,13 @@ def query_of(loaded: Loaded, fixture: Fixture) -> Query:
 
 
 def connector_of(
-    loaded: Loaded, transport: Transport, fixture: Fixture, *, base_url: str = BASE_URL, timeout: str | None = None
+    loaded: Loaded,
+    transport: Transport,
+    fixture: Fixture,
+    *,
+    base_url: str = BASE_URL,
+    timeout: str | None = None,
+    state: StateStore | None = None,
 ) -> DeclarativeConnector:
     """The connector at the fixture's time, with invented secrets: one attempt and no waiting, because a fixture shows
     what one reply means. ``timeout`` in the manifest's form. Raises ConfigurationError."""
@@ -176,6 +200,7 @@ def connector_of(
         base_url=base_url,
         clock=lambda: now,
         nonce=lambda: "0123456789abcdef",
+        state=state,
         callback_url=f"{BASE_URL}/callbacks",
     )
 

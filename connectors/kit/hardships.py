@@ -11,14 +11,15 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from connectors.base import Progress, Reply
+from connectors.base import Reply
 from connectors.decoding import decode_text
-from connectors.kit.fixtures import Fixture, Replay, Unexpected, connector_of, query_of
+from connectors.kit.fixtures import Fixture, Replay, Unexpected, connector_of
 from connectors.kit.hostile import Behaviour, Peer, Server, hostile, message
+from connectors.kit.playing import played
 from connectors.kit.result import Result
 from connectors.local import SCHEME
 from connectors.manifest import Loaded
-from connectors.ports import OpenGuard
+from connectors.ports import MemoryState
 from connectors.transport import MAX_BODY, AioTransport
 from connectors.wire import WireReply, WireRequest
 from schemas.errors import UpstreamCharset, UpstreamError
@@ -30,6 +31,8 @@ _OTHER = "91990000MA000002XK"
 _OTHER_NAME = "虚构另一家（沙箱）有限公司"
 Fault = Callable[[Peer, WireReply], Awaitable[None]]
 """Instead of the reply that was due."""
+Body = Callable[[WireReply], bytes]
+"""Another body for it."""
 
 
 def _sends(make: Callable[[WireReply], bytes], *, reset: bool = False) -> Fault:
@@ -155,20 +158,27 @@ def _wire(raw: bytes) -> WireRequest:
     return WireRequest(method, target, headers, body)
 
 
-async def _fetch(case: Case, server: Server, transport: AioTransport, timeout: str = _TIMEOUT) -> Reply:  # noqa: ASYNC109
-    made = connector_of(case.loaded, transport, case.fixture, base_url=server.url, timeout=timeout)
+async def _fetch(
+    case: Case,
+    server: Server,
+    transport: AioTransport,
+    timeout: str = _TIMEOUT,  # noqa: ASYNC109
+    change: Body | None = None,
+) -> Reply:
+    state = MemoryState()
+    made = connector_of(case.loaded, transport, case.fixture, base_url=server.url, timeout=timeout, state=state)
     deadline = asyncio.get_running_loop().time() + _PATIENCE
-    return await made.fetch(query_of(case.loaded, case.fixture), OpenGuard(), deadline, Progress())
+    return await played(made, state, case.loaded, case.fixture, deadline, change)
 
 
-async def _outcome(case: Case, fault: Fault | None) -> Reply | UpstreamError:
-    """Raises whatever else the connector raises."""
+async def _outcome(case: Case, fault: Fault | None, change: Body | None = None) -> Reply | UpstreamError:
+    """``change`` is done to what is called back. Raises whatever else the connector raises."""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(hostile(_server(case, fault)))
         transport = AioTransport(allowed_private=[server.origin])
         stack.push_async_callback(transport.close)
         try:
-            return await _fetch(case, server, transport)
+            return await _fetch(case, server, transport, change=change)
         except UpstreamError as err:
             case.heard.append(f"{err} {err.details}")
             return err
@@ -180,9 +190,9 @@ async def _quiet(case: Case) -> str:
     return f"{got.code} without any fault" if isinstance(got, UpstreamError) else ""
 
 
-async def _refuses(case: Case, fault: Fault) -> str:
+async def _refuses(case: Case, fault: Fault | None, change: Body | None = None) -> str:
     try:
-        got = await _outcome(case, fault)
+        got = await _outcome(case, fault, change)
     except Exception as err:
         return f"{type(err).__name__} instead of a typed failure"
     return "" if isinstance(got, UpstreamError) else f"taken for {got.found.value}"
@@ -199,7 +209,9 @@ def _text(case: Case, due: WireReply) -> tuple[str, str] | None:
     return None
 
 
-def _changed(case: Case, change: Callable[[str], str], seen: list[bool]) -> Fault:
+def _changed(case: Case, change: Callable[[str], str], seen: list[bool]) -> tuple[Fault | None, Body | None]:
+    """For ``_outcome``: where the platform calls back, it is what it sends then."""
+
     def body(due: WireReply) -> bytes:
         read = _text(case, due)
         if read is None:
@@ -213,7 +225,7 @@ def _changed(case: Case, change: Callable[[str], str], seen: list[bool]) -> Faul
         headers = {name.title(): value for name, value in due.headers.items()}
         await peer.send(message(due.status, body(due), headers))
 
-    return fault
+    return (None, body) if case.fixture.callback else (fault, None)
 
 
 async def _other_enterprise(case: Case) -> Result:
@@ -227,7 +239,7 @@ async def _other_enterprise(case: Case) -> Result:
         text = text.replace(subject.uscc, _OTHER).replace(subject.name, _OTHER_NAME)
         return text.replace(subject.registration_number, "0") if subject.registration_number else text
 
-    why = await _refuses(case, _changed(case, change, seen))
+    why = await _refuses(case, *_changed(case, change, seen))
     return Result(name, not why, why) if any(seen) else Result(name, True, "exempt: the reply is closed to the suite")
 
 
@@ -244,7 +256,7 @@ async def _drifts(case: Case) -> list[Result]:
         fault = _changed(case, lambda text, key=key: key.sub("renamed_by_the_suite", text), seen)  # type: ignore[misc]
         name = f"{case.fixture.dataset}: {field} renamed"
         try:
-            got = await _outcome(case, fault)
+            got = await _outcome(case, *fault)
         except Exception as err:
             results.append(Result(name, False, f"{type(err).__name__} instead of a typed failure"))
             continue

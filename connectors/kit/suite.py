@@ -9,14 +9,14 @@ from pathlib import Path
 
 from structlog.testing import capture_logs
 
-from connectors.base import Progress
 from connectors.kit.checklist import checklist
 from connectors.kit.conformance import check
-from connectors.kit.fixtures import Fixture, Replay, cases, connector_of, query_of, secrets_of
+from connectors.kit.fixtures import Fixture, Replay, cases, connector_of, secrets_of
 from connectors.kit.hardships import found_cases, hardships
+from connectors.kit.playing import played
 from connectors.kit.result import Result
 from connectors.manifest import Loaded, load
-from connectors.ports import OpenGuard
+from connectors.ports import MemoryState
 from schemas.errors import XinqiaoError
 from schemas.records import CATALOGUE
 
@@ -47,7 +47,7 @@ def suite(folder: Path, *, clock: Clock = time.process_time) -> list[Result]:
 def _whole(loaded: Loaded) -> list[Fixture]:
     """The fixtures that can be played at all; what is wrong with the others ``check`` says."""
     fixtures = [fixture for _, fixture in cases(loaded.fixtures) if isinstance(fixture, Fixture)]
-    return [f for f in fixtures if all((loaded.fixtures / e.reply.file).is_file() for e in f.exchanges)]
+    return [f for f in fixtures if all((loaded.fixtures / file).is_file() for file in f.files)]
 
 
 @contextmanager
@@ -107,13 +107,13 @@ async def _costs(loaded: Loaded, fixtures: list[Fixture], clock: Clock) -> list[
 async def _cpu(loaded: Loaded, fixture: Fixture, clock: Clock) -> float:
     """Seconds per fetch."""
     replay = Replay(loaded.fixtures, [])
-    made = connector_of(loaded, replay, fixture)
-    query = query_of(loaded, fixture)
+    state = MemoryState()
+    made = connector_of(loaded, replay, fixture, state=state)
     spent = 0.0
     for _ in range(_FETCHES):
         replay.left = list(fixture.exchanges)
         deadline = asyncio.get_running_loop().time() + 60
         started = clock()
-        await made.fetch(query, OpenGuard(), deadline, Progress())
+        await played(made, state, loaded, fixture, deadline)
         spent += clock() - started
     return spent / _FETCHES

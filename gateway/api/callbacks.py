@@ -42,7 +42,7 @@ async def receive(request: web.Request) -> web.Response:
         raise NotFound(what="callback")
     try:
         heard = await _heard(request, receiver, services, connector.heard_at())
-        new = await services.evidence.submit(TakeCallback(key, what, heard, receiver.ticketed))
+        new = await services.evidence.submit(TakeCallback(key, what, heard))
     except XinqiaoError as error:
         _count(services, what, error.code)
         if error.code not in _EXPECTED:

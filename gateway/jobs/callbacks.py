@@ -132,7 +132,6 @@ class TakeCallback(Command[bool]):
     key: str
     awaited: Awaited
     heard: Heard = field(repr=False)
-    ticketed: bool
 
     def needs(self, batch: Batch) -> None:
         batch.permits.want(self.awaited.permit_id)
@@ -155,7 +154,7 @@ class TakeCallback(Command[bool]):
             return Refusal(CallbackEnded())
         content = key.commitment(self.key, _BODY, hashlib.sha256(self.heard.arrived.body).digest())
         other = row.content is not None and not hmac.compare_digest(row.content, content)
-        if other or (self.ticketed and self.heard.ticket != _ticket(key, row).value):
+        if other or self.heard.ticket != _ticket(key, row).value:
             self._tell(batch, row, permit, CallbackConflict.code)
             return Refusal(CallbackConflict())
         if row.content is not None:
