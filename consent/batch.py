@@ -127,6 +127,10 @@ class Batch:
             data=data,
         )
 
+    def committed(self) -> None:
+        """What may only be remembered once it is durable."""
+        self.keys.keep()
+
     def write(self) -> tuple[Head, Growth]:
         writes = [
             *self.keys.writes(),

@@ -207,6 +207,7 @@ class Journal:
                 raise StorageLost from error
         head, growth = written
         self._ledger.remember(growth.range)
+        batch.committed()
         self._head = head
         return [
             d.make(head, growth) if isinstance(d, After) else d.error if isinstance(d, Refusal) else d

@@ -117,3 +117,10 @@ class KeySet:
 
     def writes(self) -> list[Writing]:
         return [(ADD_SUBJECT_KEY, self._rows)]
+
+    def keep(self) -> None:
+        """After the commit, never before: hold what was made for whoever asks next, as if it had been read."""
+        for subject in {str(row["subject"]) for row in self._rows}:
+            keys = self._keys[subject]
+            if len(keys) == len(RetentionClass):
+                self._vault.remember(subject, dict(keys), self.ring.shreddings)

@@ -13,7 +13,7 @@ from consent.evidence import Evidence
 from consent.permits import CloseFailed, OpenPermit, Permit, Sweep
 from consent.policy import PermitItem
 from consent.profiles import IssueProfile
-from consent.vault import Vault
+from consent.vault import RetentionClass, Vault
 from schemas.consent import ConsentDocument, ConsentState
 from schemas.errors import (
     ConsentExhausted,
@@ -27,7 +27,7 @@ from schemas.errors import (
     XinqiaoError,
 )
 from schemas.records import CATALOGUE
-from tests.consent_world import ITEMS, KEK, LENDER, SCOPES, Clock, Keks, ask, grant, person, world
+from tests.consent_world import ITEMS, KEK, LENDER, SCOPES, Clock, Keks, ask, grant, person, uscc, world
 
 
 async def granted(evidence: Evidence, **changes: Any) -> str:
@@ -220,6 +220,24 @@ async def test_a_resumed_permit_names_what_may_be_asked_now_and_not_only_what_co
             ["sh-hrss", "social_insurance"],
             ["sh-registry", "registration"],
         ]
+
+
+async def test_the_keys_of_a_new_consent_are_at_hand_for_its_permit_once_they_are_durable_and_not_before(
+    place: Path | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(place) as evidence:
+        with monkeypatch.context() as broken:
+            broken.setattr("consent.ledger.Page.write", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                await evidence.submit(GrantConsent(grant(), LENDER))
+        subject = evidence.pseudonym(uscc())
+        assert evidence._vault.cached(subject) is None
+        consent = await evidence.submit(GrantConsent(grant(), LENDER))
+        held = evidence._vault.cached(subject)
+        assert held is not None
+        monkeypatch.setattr("consent.vault.Vault.unwrap", lambda *_: pytest.fail("a key was read again"))
+        permit = await evidence.submit(ask("p1", consent.id))
+        assert permit.key is held[RetentionClass.PAYLOAD]
 
 
 async def test_a_sweep_closes_what_it_can_where_a_consent_cannot_be_read_any_more(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("uses", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        postgresql_with={"fillfactor": 50},
         if_not_exists=True,
     )
     op.create_index("ix_consents_grantee", "consents", ["grantee"], unique=False, if_not_exists=True)
