@@ -210,6 +210,7 @@ def month_range(first: YearMonth, last: YearMonth) -> list[YearMonth]:
     return [month_add(first, n) for n in range(months)]
 
 
+@lru_cache(_REMEMBERED)
 def month_text(month: YearMonth) -> str:
     """The canonical text of schemas.base.Month."""
     return f"{month[0]:04}-{month[1]:02}"

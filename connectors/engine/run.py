@@ -107,14 +107,14 @@ class Run:
             raise missed[0]
         if not plan.data_set.many and len(records) > 1:
             raise SchemaDrift(at=plan.rows_path, expected="one row")
-        whole = not missed and all(part.whole for part in parts)
+        whole = not missed and False not in [part.whole for part in parts]
         if whole and not records and self._skipped:
             # Rows came, of kinds that the manifest leaves out: that is not the platform's «no record».
             raise UpstreamUnrecognised(at=plan.rows_path)
         return Reply(
             found=(Found.FOUND if records else Found.ABSENT) if whole else Found.PARTIAL,
             records=records,
-            as_of=max((p.as_of for p in parts if p.as_of), default=None),
+            as_of=max([part.as_of for part in parts if part.as_of], default=None),
             fetched_at=datetime.fromtimestamp(self._clock(), UTC),
             attempts=self._progress.attempts,
             raw_digest=hashlib.sha256(b"".join(chain.from_iterable([part.digests for part in parts]))).digest(),
