@@ -175,10 +175,10 @@ async def test_u5_a_wish_beyond_the_deadline_fails_at_once(tmp_path: Path, statu
 # --- U18, U19: signatures of replies -------------------------------------------------------------------------
 
 
-def signing(at: Path) -> Make:
+def signing(at: Path, head: str = HEAD) -> Make:
     secrets = {**SECRETS, "reply_key": "invented"}
     return lambda transport, url: DeclarativeConnector(
-        bureau(at, FUND, HEAD), transport, secrets, base_url=url, clock=lambda: NOW, nonce=Nonces(), sleep=Naps()
+        bureau(at, FUND, head), transport, secrets, base_url=url, clock=lambda: NOW, nonce=Nonces(), sleep=Naps()
     )
 
 
@@ -207,6 +207,23 @@ async def test_u18_and_u19_an_answer_whose_signature_does_not_hold_is_refused(
             await fetch(made)
     assert caught.value.details == {"why": why}
     assert len(server.requests) == len(answers)
+
+
+async def test_u18_an_answer_to_another_request_is_refused(tmp_path: Path) -> None:
+    """Each is signed anew, over the nonce of the first request."""
+    nonces: list[str] = []
+
+    async def behind(peer: Peer) -> None:
+        while True:
+            lines = (await peer.request()).decode().split("\r\n")
+            nonces.extend(line.split()[1] for line in lines if line.lower().startswith("x-tif-nonce"))
+            await peer.send(wire(body([row()]), nonce=nonces[0]))
+
+    async with asked(behind, signing(tmp_path, HEAD.replace("[reply]\n", "[reply]\nbound = true\n"))) as (made, _):
+        assert (await fetch(made)).signature_held
+        with pytest.raises(UpstreamSignature) as caught:
+            await fetch(made)
+    assert caught.value.details == {"why": "not_ours"}
 
 
 # --- U21: another time there ---------------------------------------------------------------------------------
