@@ -289,6 +289,7 @@ async def test_after_a_withdrawal_nothing_is_kept_and_the_platform_is_told_to_st
         assert not any("consent" in told or "revoked" in told for _, told in answers)
         await rests(gate, first["id"])
         assert await refusals(gate, consent_id) == ["consent_revoked"]
+        assert await gate.services.evidence.audit() == []
 
 
 async def test_while_a_consent_rests_the_platform_is_asked_to_come_again(tmp_path: Path, platform: Bureau) -> None:

@@ -127,6 +127,7 @@ async def _called(
             tunings={name: Tuning(once)},
             folders=[] if loaded.folder.is_relative_to(BUILT_IN) else [loaded.folder],
             allow=[name],
+            callback_url=held.callbacks,
         )[name]
         must_be_here(held, made)
         assert isinstance(made, DeclarativeConnector)  # noqa: S101 - the registry makes no others
