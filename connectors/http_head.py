@@ -28,7 +28,10 @@ def request_head(request: WireRequest, target: str, defaults: tuple[tuple[str, s
         raise ConnectorFault(what="request")
     lines = "".join([f"{name}: {value}\r\n" for name, value in own.items()])
     length = f"Content-Length: {len(request.body)}\r\n" if request.body or request.method not in _BODILESS else ""
-    return f"{first} HTTP/1.1\r\n{lines}{added}{length}\r\n".encode()
+    try:
+        return f"{first} HTTP/1.1\r\n{lines}{added}{length}\r\n".encode()
+    except UnicodeEncodeError:
+        raise ConnectorFault(what="request") from None
 
 
 @lru_cache(256)

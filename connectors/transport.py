@@ -200,12 +200,14 @@ class AioTransport:
             raise (UpstreamConnect if self._loop.time() < until else UpstreamTimeout) from None
         except OSError:
             raise UpstreamConnect from None
+        except UnicodeError:  # a name that no name server can be asked for
+            raise ConnectorFault(what="url") from None
         self._open.add(connection)
         try:
             self._peers.look(origin.name, connection.transport)
-        except UpstreamTls:
+        except (UpstreamTls, ValueError) as err:
             connection.abort()
-            raise
+            raise (err if isinstance(err, UpstreamTls) else UpstreamTls) from None
         return connection
 
     async def _connect(self, origin: _Origin) -> Connection:

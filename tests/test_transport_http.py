@@ -111,6 +111,8 @@ async def test_bytes_after_a_reply_never_answer_the_next_request() -> None:
         "//example.com/x",
         "http://example.com?x",
         "http://例.example/x",
+        "http://a..example/x",
+        f"http://{'a' * 64}.example/x",
         "",
     ],
 )
@@ -128,6 +130,7 @@ async def test_a_url_that_is_not_plain_http_is_our_own_fault(url: str) -> None:
         ("GET", {"X": "a\r\nInjected: 1"}),
         ("GET", {"X": "a\nInjected: 1"}),
         ("GET", {"X": "a\0b"}),
+        ("GET", {"X": "\ud800"}),
         ("GET", {"X\r\nY": "1"}),
         ("GET", {"X Y": "1"}),
         ("GET", {"X: 1": "1"}),
@@ -300,6 +303,16 @@ async def test_a_wrong_certificate_is_refused_and_nothing_is_sent(
 
 async def test_an_unknown_authority_is_refused_by_default(authority: Authority) -> None:
     await tls_failure(authority.server(), None)
+
+
+async def test_a_certificate_that_cannot_be_read_is_a_tls_failure(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(_: bytes) -> object:
+        raise ValueError("with something of the certificate in it")
+
+    monkeypatch.setattr("connectors.tls.x509.load_der_x509_certificate", unreadable)
+    await tls_failure(authority.server(), authority.trusting())
 
 
 @contextlib.contextmanager
