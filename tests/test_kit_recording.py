@@ -13,14 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.base import Subject
+from connectors.json_tree import parse_json
 from connectors.kit.fixtures import Fixture, cases
 from connectors.kit.inventing import Inventor, luhn_check
-from connectors.kit.recording import NotProven, Recording, Saved, Taken, Tape, Wanted, leak, record, rehearsed
-from connectors.kit.scrubbing import Unreadable
+from connectors.kit.recording import NotProven, Recording, Saved, Taken, Tape, Wanted, record, rehearsed
+from connectors.kit.scrubbing import Unreadable, write_json, write_xml
+from connectors.kit.searching import leak
 from connectors.manifest import Loaded, load
 from connectors.registry import BUILT_IN
 from connectors.tls import Tls
 from connectors.wire import WireReply
+from connectors.xml_tree import parse_xml
 from schemas.errors import InvalidRequest
 from schemas.identifiers import (
     compare_names,
@@ -33,6 +36,7 @@ from schemas.identifiers import (
     resident_check,
     uscc_check,
 )
+from tests.engine_world import BASE, bureau
 
 CASES = [
     (folder.name, name)
@@ -208,13 +212,15 @@ def test_amounts_and_named_paths_stay_where_the_caller_says_so_and_an_identifier
     assert not holds(kept, fixture.subject.uscc)
 
 
-@pytest.mark.parametrize("secret", ["成功", "invented-app-key-7", "-----BEGIN KEY-----\nQUJDREVGRw\n-----END KEY-----"])
-def test_a_secret_in_any_file_ends_the_recording(secret: str) -> None:
+@pytest.mark.parametrize(
+    "secret", ["ab", "银行密钥", "invented-app-key-7", "-----BEGIN KEY-----\nQUJDREVGRw\n-----END KEY-----"]
+)
+def test_a_secret_in_any_file_ends_the_recording_unless_it_is_too_short_to_be_one(secret: str) -> None:
     loaded, fixture = of("sh-registry", "key_persons-found")
     (reply,) = replies(loaded, fixture)
     tree = json.loads(reply.body)
     planted_ = WireReply(200, reply.headers, json.dumps({**tree, "message": f"x {secret} x"}).encode())
-    if len(secret) < 4:
+    if len(secret) < 3:
         recorded(loaded, wanted(fixture, keep=["message"]), [planted_], {"app_key": secret})
         return
     with pytest.raises(NotProven) as caught:
@@ -350,3 +356,153 @@ def test_a_folder_of_fixtures_that_were_recorded_is_one_that_the_kit_reads(tmp_p
     assert isinstance(one, Fixture)
     assert [exchange.reply.file for exchange in one.exchanges] == ["recorded-1.xml", "recorded-2.xml"]
     assert "<aab003>" in one.exchanges[0].request.text[0]
+
+
+TICKETS = """id = "xx-bureau"
+version = "1"
+names = { zh = "某局（虚构）", en = "Some bureau (invented)" }
+owner = "test"
+assurance = "assumed"
+base_url = "https://bureau.invalid"
+
+[auth]
+scheme = "tif"
+secrets = ["paasid", "token"]
+
+[outcome]
+success = [{ at = "code", equals = "0" }]
+retry = [{ at = "code", equals = "busy", after = "wait" }]
+no_record = [{ and = [{ at = "code", equals = "none" }], at = "list", is = "missing" }]
+
+[[dataset]]
+name = "registration"
+strategy = "ticket"
+submit = { path = "/apply", encode = "json", body = { dm = "{uscc}" }, ticket = "lsh" }
+paging = { size = 9, total_rows = "n", more = { at = "more", equals = true }, last = { at = "more", equals = false } }
+
+[dataset.poll]
+path = "/r/{ticket}"
+method = "GET"
+query = { p = "{page}" }
+pending = [{ at = "code", equals = "later" }]
+every = "1ms"
+give_up = "1h"
+
+[dataset.rows]
+at = "list"
+echo = { uscc = "dm" }
+latest = { key = ["id"], by = "gxsj" }
+keep = [{ at = "zt", equals = "1" }]
+drop = [{ at = "zt", equals = "0" }]
+
+[dataset.fields]
+uscc = { from = "dm", type = "uscc" }
+name = { from = "mc", type = "text" }
+former_names = { from = "cym", type = "names" }
+established = { from = "clrq", type = "day", forms = ["yyyyMMdd"] }
+registered_capital = { from = "zczb", type = "money", unit = "万元" }
+state = { type = "const", value = "active" }
+"""
+
+
+@pytest.fixture
+def tickets(tmp_path: Path) -> Loaded:
+    folder = tmp_path / "xx-bureau"
+    folder.mkdir()
+    (folder / "manifest.toml").write_text(TICKETS, "utf-8")
+    return load(folder)
+
+
+def asked_for(dataset: str, **more: Any) -> Wanted:
+    return Wanted(dataset, FIRM, ((2026, 9), (2026, 10)), "2026-11-24T06:00:00.000+00:00", "recorded", **more)
+
+
+def as_json(tree: Any, charset: str = "utf-8") -> WireReply:
+    return WireReply(200, {"content-type": "application/json"}, json.dumps(tree, ensure_ascii=False).encode(charset))
+
+
+def row(**more: Any) -> dict[str, Any]:
+    given = {"dm": FIRM.uscc, "mc": FIRM.name, "id": "REG-77001", "zt": "1", "gxsj": "2026-11-01 10:00:00"}
+    return {**given, "clrq": "20010203", "zczb": "500.5", "cym": "旧名贸易公司;更旧贸易公司", **more}
+
+
+def test_a_ticket_and_the_pages_and_versions_behind_it_are_recorded(tickets: Loaded) -> None:
+    came = [
+        as_json({"code": "0", "lsh": "LSH-2026-000123"}),
+        as_json({"code": "later"}),
+        as_json(
+            {
+                "code": "0",
+                "n": 2,
+                "more": False,
+                "list": [row(), row(gxsj="2026-10-01 10:00:00", zt="0", mc="旧版公司")],
+            }
+        ),
+    ]
+    made = recorded(tickets, asked_for("registration"), came)
+    assert made.outcome == "found", made
+    again = Fixture.model_validate_json(made.files["recorded.json"])
+    (record_,) = again.expect.records
+    assert (record_["established"], record_["state"]) == ("2001-02-03", "active")
+    assert len(record_["former_names"]) == 2
+    assert again.exchanges[1].request.path.startswith("/r/")
+    for text in (
+        "LSH-2026-000123",
+        "旧名贸易公司",
+        "更旧贸易公司",
+        "旧版公司",
+        "REG-77001",
+        FIRM.uscc,
+        FIRM.name,
+        "500.5",
+    ):
+        assert not holds(made, text)
+
+
+def test_a_reply_in_which_the_inner_part_is_missing_is_scrubbed_all_the_same() -> None:
+    loaded, fixture = of("sh-hrss", "social_insurance-found")
+    for body in ("<Envelope><x>张三丰收</x></Envelope>", '<Envelope><resp a="张三丰收">x<y>1</y></resp></Envelope>'):
+        came = [WireReply(200, {"content-type": "text/xml"}, body.encode("gb18030"))]
+        made = recorded(loaded, wanted(fixture), came)
+        assert made.outcome == "failure upstream_malformed"
+        assert not holds(made, "张三丰收")
+
+
+def test_xml_is_written_as_it_is_read() -> None:
+    text = '<a b="&lt;&quot;"><c>1</c><c><d e="2">x &amp; y</d></c><f></f></a>'
+    tree: Any = parse_xml(text)
+    assert parse_xml(write_xml(tree)) == tree
+    assert write_json(parse_json('{"a":[1.50,true,null,"é",-3]}')) == '{"a":[1.50,true,null,"é",-3]}'
+
+
+def test_a_signed_reply_is_recorded_as_one_whose_signature_does_not_hold(tmp_path: Path) -> None:
+    signed = '[reply]\nscheme = "hmac-template"\ntext = "{ts}|{nonce}|{body_sha256}"\nmac = "hmac-sha256"\n'
+    signed += 'encoding = "base64"\nts = "unix-s"\nkey = "token"\n'
+    signed += 'headers = { X-Ts = "{ts}", X-Nonce = "{nonce}", X-Sign = "{mac}" }\n'
+    loaded = bureau(tmp_path, base=BASE + signed)
+    came = [as_json({"code": "0", "data": {"uscc": FIRM.uscc, "list": []}})]
+    made = recorded(loaded, asked_for("provident_fund"), came)
+    assert made.outcome == "failure upstream_signature"
+    assert not holds(made, FIRM.uscc)
+
+
+def test_a_member_whose_name_looks_like_data_is_left_out_with_all_that_stands_in_it(tmp_path: Path) -> None:
+    loaded = bureau(tmp_path)
+    held = {"code": "none", FIRM.name: [{"x": "某人电话一二三"}, 13900000001, None], "a123456789": "x", "b": 1.5}
+    made = recorded(loaded, asked_for("provident_fund"), [as_json(held)])
+    assert made.outcome == "confirmed_absent"
+    assert ("?", "dropped", "a name that the manifest does not know") in made.done
+    for text in (FIRM.name, "某人电话一二三", "13900000001", "a123456789"):
+        assert not holds(made, text)
+    assert ("b", "replaced", "not in the manifest") in made.done
+
+
+def test_a_byte_order_mark_and_the_charset_of_the_reply_are_those_of_the_original() -> None:
+    loaded, fixture = of("credit-sh", "permits-found")
+    came = replies(loaded, fixture)
+    made = recorded(loaded, wanted(fixture), came)
+    bodies = [
+        made.files[exchange.reply.file]
+        for exchange in Fixture.model_validate_json(made.files["recorded.json"]).exchanges
+    ]
+    assert [body[:3] == b"\xef\xbb\xbf" for body in bodies] == [one.body[:3] == b"\xef\xbb\xbf" for one in came]

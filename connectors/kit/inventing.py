@@ -25,6 +25,8 @@ from schemas.identifiers import (
 )
 
 REGION = "990000"
+MARKS = "虚构录制 号（沙箱）有限公司 虚构文字"
+"""What the invented texts have in common."""
 _HAN = re.compile(r"[\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 _MOBILE = re.compile(r"(?:\+?86[- ]?)?1[3-9][0-9](?:[- ]?[0-9]{4}){2}")

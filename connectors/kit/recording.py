@@ -9,16 +9,14 @@ comes of it, is made anew: by the engine, over the scrubbed replies, for an inve
 """
 
 import asyncio
-import html
 import re
 import tempfile
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
@@ -26,8 +24,10 @@ from connectors.base import Progress, Subject
 from connectors.engine.call import Transport
 from connectors.kit.conformance import OUTCOMES, PATIENCE, play
 from connectors.kit.fixtures import Fixture, connector_of, query_of
-from connectors.kit.inventing import Inventor
-from connectors.kit.scrubbing import Notes, Terms, scrubbed, terms_of
+from connectors.kit.inventing import MARKS, Inventor
+from connectors.kit.roles import Terms, terms_of
+from connectors.kit.scrubbing import Notes, scrubbed
+from connectors.kit.searching import leak
 from connectors.manifest import Loaded
 from connectors.ports import OpenGuard
 from connectors.registry import Secures
@@ -37,10 +37,7 @@ from schemas.base import Json
 from schemas.errors import InvalidRequest, UpstreamError
 from schemas.manifest import Dataset, Request
 
-SHORTEST = 4
-"""Values of fewer characters are found in any text by accident: that they were replaced is not searched for."""
 _SEEDS = 12
-_LONG = 8
 
 
 class NotProven(Exception):
@@ -172,7 +169,7 @@ async def _once(
     if why := await _prove(loaded, files, f"{wanted.case}.json"):
         raise NotProven(f"the kit says: {why}")
     said = _words("\n".join(file.read_text("utf-8") for file in loaded.files)) | _own_words() | notes.words
-    own = f"{wanted.now} {fixture['period']}"
+    own = f"{wanted.now} {fixture['period']} {MARKS}"
     hidden = {text: path for text, path in notes.hidden.items() if text not in said and text not in own}
     hidden |= {wanted.subject.uscc: "subject.uscc", wanted.subject.name: "subject.name"}
     done = sorted((path, what, why) for path, several in notes.done.items() for what, why in several)
@@ -296,46 +293,3 @@ async def _prove(loaded: Loaded, files: Mapping[str, bytes], case: str) -> str:
             (folder / keys.name).write_bytes(keys.read_bytes())
         fixture = Fixture.model_validate_json(files[case])
         return await play(replace(loaded, fixtures=folder), fixture)
-
-
-# --- The search --------------------------------------------------------------------------------------------------
-
-
-def leak(files: Mapping[str, bytes], hidden: Mapping[str, str]) -> str | None:
-    """The path of a value that one of the files holds in whatever writing, or None.
-
-    A short word or number counts only where it is a whole one: 2026 stands in many others by accident.
-    """
-    views = [view for content in files.values() for view in _views(content)]
-    for text, path in hidden.items():
-        folded = _folded(text)
-        if len(folded) < SHORTEST:
-            continue
-        if len(folded) < _LONG and folded.isascii():
-            form = re.compile(rf"(?<![0-9a-z_.]){re.escape(folded)}(?![0-9a-z_])")
-            if any(form.search(view) for view in views):
-                return path
-        elif any(folded in view for view in views):
-            return path
-    return None
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).strip().casefold()
-
-
-def _views(content: bytes) -> Iterator[str]:
-    """A file as every reader might read it: in each charset, with each kind of escape undone, also twice."""
-    for charset in ("utf-8", "gb18030", "utf-16"):
-        text = content.decode(charset, "ignore")
-        seen = {text}
-        for _ in range(2):
-            seen |= {undone for one in seen for undone in _undone(one)}
-        yield from {_folded(one) for one in seen}
-
-
-def _undone(text: str) -> Iterator[str]:
-    yield re.sub(r"\\+u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), text).replace("\\/", "/").replace('\\"', '"')
-    yield html.unescape(text)
-    for charset in ("utf-8", "gb18030"):
-        yield unquote_plus(text, charset, "ignore")

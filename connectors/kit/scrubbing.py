@@ -8,7 +8,7 @@ the same kind (connectors.kit.inventing), in every layer that the manifest's dec
 import codecs
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, cast
@@ -17,19 +17,14 @@ from xml.sax.saxutils import escape, quoteattr
 from connectors.decoding import MISSING, at, decode_text, path_keys
 from connectors.json_tree import Tree, parse_json
 from connectors.kit.inventing import Inventor
+from connectors.kit.roles import Role, Terms, joined
 from connectors.wire import WireReply
 from connectors.xml_tree import parse_xml
-from schemas import manifest as m
-from schemas.dates import compile_day, compile_month, compile_year
-from schemas.errors import InvalidValue, UpstreamError
-from schemas.identifiers import normalise_name
+from schemas.errors import UpstreamError
 
-Kind = Literal["code", "result", "date", "page", "amount", "names", "text"]
 Done = Literal["kept", "replaced", "dropped"]
 _PAGE = re.compile(r"[0-9]{1,7}")
 _AMOUNT = re.compile(r"(?=.{0,30}$)[-+−－￥¥ ]*[0-9０-９.,，．]+[%％ ]*(?:[万亿]?元?|[分人])整?", re.DOTALL)
-_TIME = re.compile(r"(?=(?:[^0-9]*[0-9]){4,17}[^0-9]*$)[0-9]{2,4}[0-9:./ T+-]*Z?")
-"""Of a row's time by which the newest is found; in a reply that gives a token, of its end."""
 _GRANT = re.compile(r"bearer|[0-9]{1,7}|1[0-9]{9}|1[0-9]{12}", re.IGNORECASE)
 _RESULT = re.compile(r"[A-Z0-9_-]{1,10}")
 _DECLARATION = re.compile(r"""\s*(<\?xml version=["']1\.[01]["'](?: encoding=["'][A-Za-z0-9-]{1,20}["'])?\s*\?>)""")
@@ -44,44 +39,6 @@ class Unreadable(Exception):
 
 
 @dataclass(slots=True)
-class Role:
-    """What a manifest says of the values at one path. ``words``: values that are its own, not the enterprise's."""
-
-    kind: Kind
-    words: set[str] = field(default_factory=set)
-    reads: list[Callable[[object], object]] = field(default_factory=list)
-    """The readers of the dates that are declared."""
-    separators: str = ""
-
-    def is_word(self, text: str) -> bool:
-        return text in self.words or normalise_name(text) in self.words
-
-    def is_date(self, value: object) -> bool:
-        for read in self.reads:
-            try:
-                read(value)
-            except InvalidValue:
-                continue
-            return True
-        return not self.reads and isinstance(value, str) and _TIME.fullmatch(value.strip()) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """``keep``: paths whose values the caller answers for; an identifier is replaced even there."""
-
-    roles: Mapping[str, Role]
-    keys: frozenset[str]
-    charsets: Sequence[str]
-    steps: Sequence[str]
-    statuses: frozenset[int]
-    keep: frozenset[str] = frozenset()
-    keep_amounts: bool = False
-    token: bool = False
-    """For a reply that gives a token: what it is and how long it lasts stays."""
-
-
-@dataclass(slots=True)
 class Notes:
     """``done``: by path, what was done and why. ``hidden``: every value that must not be found again, with its path;
     ``words``: values that stayed because the manifest knows them."""
@@ -92,98 +49,6 @@ class Notes:
 
     def note(self, path: str, done: Done, why: str) -> None:
         self.done.setdefault(path, set()).add((done, why))
-
-
-def terms_of(
-    manifest: m.Manifest, dataset: m.Dataset, keep: Collection[str] = (), *, keep_amounts: bool = False
-) -> Terms:
-    roles = _roles(manifest, dataset)
-    outcome = dataset.outcome or manifest.outcome
-    keys = {key for path in roles for key in path_keys(path)} | {key for path in dataset.rows.ignore for key in [path]}
-    keys |= {key for step in manifest.decode.steps for key in path_keys(step.partition(":")[2])}
-    return Terms(
-        roles,
-        frozenset(keys),
-        manifest.decode.charset,
-        manifest.decode.steps,
-        frozenset(outcome.status),
-        frozenset(keep),
-        keep_amounts,
-    )
-
-
-def _roles(manifest: m.Manifest, dataset: m.Dataset) -> dict[str, Role]:
-    found: dict[str, Role] = {}
-
-    def add(path: str | None, kind: Kind, words: Collection[object] = ()) -> Role:
-        role = found.setdefault(path or "", Role(kind))
-        # A rule says which values it knows; what the others are, a field says.
-        role.kind = kind if role.kind == "code" else role.kind
-        role.words.update(form for word in words for form in (str(word), normalise_name(str(word))) if form != "*")
-        return role
-
-    def rules(several: Sequence[m.Rule], at_row: str = "") -> None:
-        for rule in several:
-            if rule.at is not None:
-                add(_joined(at_row, rule.at), "code", [w for w in (rule.equals, *(rule.one_of or ())) if w is not None])
-            rules(rule.and_, at_row)
-
-    rows, outcome, paging = dataset.rows, dataset.outcome or manifest.outcome, dataset.paging
-    rules([*outcome.denied, *outcome.retry, *outcome.no_record, *outcome.success])
-    for retry in outcome.retry:
-        add(retry.after, "page")
-    add(outcome.code, "result")
-    for echo, row in ((outcome.echo, ""), (rows.echo, rows.at)):
-        for path in (echo.uscc, echo.name) if echo else ():
-            add(path and _joined(row, path), "text")
-    if paging:
-        add(paging.total_rows, "page")
-        add(paging.total_pages, "page")
-        add(paging.cursor, "text")
-        rules([rule for rule in (paging.more, paging.last) if rule])
-    rules([*rows.keep, *rows.drop], rows.at)
-    if rows.latest:
-        for key in rows.latest.key:
-            add(_joined(rows.at, key), "text")
-        add(_joined(rows.at, rows.latest.by), "date")
-    if dataset.submit:
-        add(dataset.submit.ticket, "text")
-    if dataset.poll:
-        rules(dataset.poll.pending)
-    specs: list[m.ReadSpec | m.AsOf] = [s for s in dataset.fields.values() if not isinstance(s, m.ConstSpec)]
-    for spec in [*specs, *([dataset.as_of] if dataset.as_of else [])]:
-        role = add(spec.head if spec.from_ is None else _joined(rows.at, spec.from_), _kind(spec), _words(spec))
-        if isinstance(spec, m.DaySpec | m.AsOf):
-            role.reads.append(compile_day(spec.forms))
-        elif isinstance(spec, m.MonthSpec | m.YearSpec):
-            role.reads.append((compile_month if isinstance(spec, m.MonthSpec) else compile_year)(spec.forms))
-        elif isinstance(spec, m.NamesSpec):
-            role.separators = spec.separators
-    found.pop("", None)
-    return found
-
-
-def _joined(row: str, path: str) -> str:
-    return ".".join(part for part in (row, path) if part)
-
-
-def _kind(spec: m.ReadSpec | m.AsOf) -> Kind:
-    if isinstance(spec, m.DaySpec | m.MonthSpec | m.YearSpec | m.AsOf):
-        return "date"
-    if isinstance(spec, m.MoneySpec | m.DecimalSpec | m.RatioSpec | m.CountSpec):
-        return "amount"
-    if isinstance(spec, m.CodeSpec | m.FlagSpec):
-        return "code"
-    return "names" if isinstance(spec, m.NamesSpec) else "text"
-
-
-def _words(spec: m.ReadSpec | m.AsOf) -> Collection[object]:
-    if isinstance(spec, m.CodeSpec):
-        return spec.table
-    return [*spec.true, *spec.false] if isinstance(spec, m.FlagSpec) else ()
-
-
-# --- Bytes -------------------------------------------------------------------------------------------------------
 
 
 def scrubbed(reply: WireReply, terms: Terms, inventor: Inventor, notes: Notes) -> WireReply:
@@ -273,10 +138,10 @@ class _Walk:
         if isinstance(tree, dict):
             made: dict[str, Tree] = {}
             for key, value in tree.items():
-                inner = _joined(path, key)
+                inner = joined(path, key)
                 if key not in self.terms.keys and not _KEY.fullmatch(key):
                     # A key that the manifest does not know may itself be somebody's name or number.
-                    self.notes.note(_joined(path, "?"), "dropped", "a name that the manifest does not know")
+                    self.notes.note(joined(path, "?"), "dropped", "a name that the manifest does not know")
                     self._hide(key, path)
                     self._hide_all(value, path)
                     continue
