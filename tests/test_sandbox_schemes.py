@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -141,20 +141,20 @@ async def test_a_key_of_the_right_shape_that_is_not_the_right_one_is_refused(
 def spoiled(request: WireRequest, name: str) -> list[WireRequest]:
     """One covered component changed in each: headers of the scheme, target, method, body."""
     own = [k for k in request.headers if k.lower() not in ("content-type",)]
-    changed = [replace(request, headers={**request.headers, k: flipped(request.headers[k], 30, 7)}) for k in own]
+    changed = [request._replace(headers={**request.headers, k: flipped(request.headers[k], 30, 7)}) for k in own]
     if name in ("national", "md5-rotating"):
         members = orjson.loads(request.body)
         return changed + [
-            replace(request, body=orjson.dumps({**members, k: flipped(members[k], 3, 7)}))
+            request._replace(body=orjson.dumps({**members, k: flipped(members[k], 3, 7)}))
             for k in ("appKey", "requestTime", "sign")
             if k in members
         ]
     if name in ("sm2-envelope", "placeholder-sm2"):
         at = range(20, len(request.body) - 20, 61)
-        return [replace(request, body=request.body[:n] + b"!" + request.body[n + 1 :]) for n in at]
-    changed += [replace(request, method="PUT"), replace(request, url=request.url.replace("a=1", "a=2"))]
+        return [request._replace(body=request.body[:n] + b"!" + request.body[n + 1 :]) for n in at]
+    changed += [request._replace(method="PUT"), request._replace(url=request.url.replace("a=1", "a=2"))]
     if name != "bg-hmac":
-        changed.append(replace(request, body=request.body.replace(b"9199", b"9198")))
+        changed.append(request._replace(body=request.body.replace(b"9199", b"9198")))
     return changed
 
 
@@ -163,8 +163,8 @@ async def test_no_covered_component_can_be_changed(bureau: dict[str, Caller], na
     caller = bureau[name]
     if name == "jws-detached":
         request = await caller.signed()
-        bad = [replace(request, body=request.body + b" ")]
-        bad += [replace(request, headers={"X-JWS-Signature": flipped(request.headers["X-JWS-Signature"], n, 7)})
+        bad = [request._replace(body=request.body + b" ")]
+        bad += [request._replace(headers={"X-JWS-Signature": flipped(request.headers["X-JWS-Signature"], n, 7)})
                 for n in range(5, 200, 40)]  # fmt: skip
     else:
         bad = spoiled(await caller.signed(), name)
@@ -179,7 +179,7 @@ async def test_a_call_without_its_signature_is_refused(bureau: dict[str, Caller]
     caller = bureau[name]
     request = caller.draft().wire()
     assert (await caller.status(request))[0] in (400, 401)
-    assert (await caller.status(replace(request, body=b"{")))[0] in (400, 401)
+    assert (await caller.status(request._replace(body=b"{")))[0] in (400, 401)
 
 
 @pytest.mark.parametrize("name", SPEAKING)
@@ -187,25 +187,25 @@ async def test_an_answer_that_was_changed_or_repeated_is_refused(bureau: dict[st
     caller, nonce = bureau[name], new_nonce()
     request = await caller.signed(nonce=nonce)
     reply = await caller.send(request)
-    bad = [replace(reply, body=reply.body[:40] + b"x" + reply.body[41:])]
+    bad = [reply._replace(body=reply.body[:40] + b"x" + reply.body[41:])]
     ours = ("signature", "x-jws", "wechatpay", "content-digest")
     for header in [k for k in reply.headers if k.startswith(ours)]:
         left = {k: v for k, v in reply.headers.items() if k != header}
-        bad += [replace(reply, headers=left)]
-        bad += [replace(reply, headers={**left, header: flipped(reply.headers[header], n, 7)}) for n in (0, 25, 60)]
+        bad += [reply._replace(headers=left)]
+        bad += [reply._replace(headers={**left, header: flipped(reply.headers[header], n, 7)}) for n in (0, 25, 60)]
     for spoilt in bad:
         with pytest.raises(UpstreamSignature):
             await caller.opened(spoilt, request, nonce)
     # The answer to another request, or one that came before.
     if name in ("rfc9421", "jws-detached", "sm2-envelope"):
-        other = replace(request, url=request.url + "1")
+        other = request._replace(url=request.url + "1")
         with pytest.raises(UpstreamSignature):
             await caller.opened(reply, other, "another-nonce")
 
 
 async def test_what_is_no_scheme_of_the_bureau_is_not_found(bureau: dict[str, Caller]) -> None:
     caller = bureau["rfc9421"]
-    reply = await caller.send(replace(caller.draft(), base_url=caller.base_url + "x").wire())
+    reply = await caller.send(caller.draft()._replace(base_url=caller.base_url + "x").wire())
     assert reply.status == 404
 
 
@@ -261,4 +261,4 @@ async def test_what_one_process_saw_another_refuses_and_so_does_the_next_one(tmp
 
 
 def moved(request: WireRequest, old: str, new: str) -> WireRequest:
-    return replace(request, url=request.url.replace(old, new))
+    return request._replace(url=request.url.replace(old, new))

@@ -2,7 +2,6 @@
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import replace
 
 import orjson
 import pytest
@@ -151,7 +150,7 @@ async def test_a_reply_is_opened_with_our_key_and_verified_with_theirs() -> None
     case = CASES["sm2-envelope GCM"]
     opener = SCHEMES["sm2-envelope"].opener(case.options, case.ours, bound=True)
     platform = SCHEMES["sm2-envelope"].build(case.options, case.theirs)
-    answer = await platform.sign(replace(DRAFT, body={"code": "0", "企": 1}), AT, no_send)
+    answer = await platform.sign(DRAFT._replace(body={"code": "0", "企": 1}), AT, no_send)
     reply = WireReply(200, {"content-type": "application/json"}, answer.body)
     opened = await opener.open(reply, posted({}), AT.nonce, NOW)
     assert orjson.loads(opened.body) == {"code": "0", "企": 1, "timestamp": "1795500000000", "nonce": "abc123nonce"}
@@ -188,7 +187,7 @@ def test_a_message_sealed_by_openssl_opens_and_holds() -> None:
 
 
 async def test_our_message_holds_the_same_text() -> None:
-    draft = replace(DRAFT, query=(), body={"request": {"uscc": "91990000MA0000015Q"}})
+    draft = DRAFT._replace(query=(), body={"request": {"uscc": "91990000MA0000015Q"}})
     signing = SCHEMES["placeholder-sm2"].build(DER, HOLDER)
     theirs = claim("placeholder-sm2", DER, HOLDER, posted({"UID": "N12345", "DATA": SEALED}))
     assert signing.explain(draft, AT).canonical == theirs.canonical
@@ -198,8 +197,8 @@ async def test_our_message_holds_the_same_text() -> None:
 def test_a_reply_may_be_the_sealed_text_alone() -> None:
     reply = WireRequest("POST", URL, {"content-type": "text/plain; charset=utf-8"}, SEALED.encode())
     assert claim("placeholder-sm2", DER, HOLDER, reply).why is None
-    assert why("placeholder-sm2", DER, HOLDER, replace(reply, body=b"")) == "missing"
-    assert why("placeholder-sm2", DER, HOLDER, replace(reply, headers={})) == "None"
+    assert why("placeholder-sm2", DER, HOLDER, reply._replace(body=b"")) == "missing"
+    assert why("placeholder-sm2", DER, HOLDER, reply._replace(headers={})) == "None"
 
 
 async def test_a_reply_is_opened_by_what_its_manifest_says() -> None:
@@ -242,7 +241,7 @@ def test_a_user_longer_than_an_initialisation_vector_is_a_configuration_error() 
 @pytest.mark.parametrize("body", [{"signature": {}}, {"a": "__signature_sigdat__"}])
 async def test_a_body_that_holds_the_place_of_the_signature_is_not_signed(body: dict[str, Json]) -> None:
     with pytest.raises(InvalidRequest):
-        await SCHEMES["placeholder-sm2"].build(DER, HOLDER).sign(replace(DRAFT, body=body), AT, no_send)
+        await SCHEMES["placeholder-sm2"].build(DER, HOLDER).sign(DRAFT._replace(body=body), AT, no_send)
 
 
 # --- modes of SM4 ------------------------------------------------------------------------------------------------
@@ -307,7 +306,7 @@ async def test_a_sealed_resource_is_opened_once_its_signature_held() -> None:
 def test_without_a_resource_there_is_nothing_to_open() -> None:
     for request in (callback({"id": "1"}), callback({}, b"")):
         assert claim("wechatpay-v3", {"resource": True}, WECHAT, request).opened is None
-    forged = replace(callback({"resource": RESOURCE}), body=orjson.dumps({"resource": {}}))
+    forged = callback({"resource": RESOURCE})._replace(body=orjson.dumps({"resource": {}}))
     assert why("wechatpay-v3", {"resource": True}, WECHAT, forged) == "forged"
 
 

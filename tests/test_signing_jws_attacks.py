@@ -7,7 +7,6 @@ import asyncio
 import hmac
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -44,7 +43,7 @@ def why(alg: str, value: str, request: WireRequest | None = None) -> str | None:
     secrets = {"platform_key_id": "our-key", "platform_key": public_pem(key(KINDS[alg], 0))}
     verifier = SCHEMES["jws-detached"].verifier({"alg": alg}, secrets)
     try:
-        return verifier.read(replace(request, headers={**request.headers, HEADER: value})).why
+        return verifier.read(request._replace(headers={**request.headers, HEADER: value})).why
     except UpstreamSignature as err:
         return str(err.details["why"])
 
