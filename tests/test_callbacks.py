@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from io import BytesIO
 from itertools import permutations
@@ -18,7 +18,10 @@ from sqlalchemy import Connection, Table, func, select
 from connectors.engine.callback import Heard, Receiver
 from connectors.engine.pending import ticket_key
 from connectors.ports import Ticket
+from connectors.signing import SCHEMES
+from connectors.signing.base import Moment
 from connectors.transport import MAX_BODY
+from connectors.wire import Draft
 from consent.batch import Batch, Command
 from consent.consents import ChangeConsent
 from consent.shredding import Reason
@@ -33,8 +36,11 @@ from gateway.services import offers
 from schemas.base import utc_text
 from schemas.consent import ConsentState
 from schemas.errors import ConfigurationError, NotFound, Shredded
-from tests.callback_world import Bureau, Gateway, bureau, gateway, settings
+from tests.callback_world import WHERE, Bureau, Gateway, bureau, gateway, settings
+from tests.engine_world import folder
 from tests.late_world import LENDER, Watch
+from tests.signing_world import key, pem, public_pem
+from tests.test_engine_callback import SIGNED, TEXT, no_send
 from tests.test_migrations import run
 
 PLACE = "city-fund/provident_fund"
@@ -183,6 +189,27 @@ async def test_what_is_not_signed_by_the_platform_is_not_read(tmp_path: Path, pl
         assert await refusals(gate, consent_id) == []
         assert gate.services.metrics.callbacks.labels("city-fund", "callback_refused")._value.get() == 10
         assert await gate.calls(0, "send") == 200
+
+
+async def test_a_signature_over_the_address_is_held_against_the_one_that_the_platform_was_told(
+    tmp_path: Path, platform: Bureau
+) -> None:
+    scheme = '[dataset.callback.signed]\nscheme = "rfc9421"\nalgorithm = "ed25519"\n\n'
+    text = TEXT.replace(SIGNED, scheme).replace('"callback_key"', '"platform_key", "platform_key_id"')
+    made = folder(tmp_path / "other" / "city-fund", text)
+    theirs = key("ed", 0)
+    known = {**platform.secrets, "platform_key": public_pem(theirs), "platform_key_id": "k1"}
+    platform = replace(platform, secrets={n: v for n, v in known.items() if n != "callback_key"})
+    signer = SCHEMES["rfc9421"].build({"algorithm": "ed25519"}, {"key_id": "k1", "private_key": pem(theirs)})
+    async with gateway(settings(tmp_path, platform, folder=made), platform) as gate:
+        await gate.ask(await gate.consent())
+        ticket = await gate.ticket(0)
+        for told, status in (("another", 401), (ticket, 200)):
+            draft = Draft(
+                "POST", WHERE, f"/v1/callbacks/city-fund/{told}", (), {"code": "1", "lsh": "L00000000"}, "json"
+            )
+            request = await signer.sign(draft, Moment(time.time(), "abcdefghij"), no_send)
+            assert (await post(gate, request.body, dict(request.headers), ticket))[0] == status
 
 
 async def test_who_has_no_ticket_learns_nothing(tmp_path: Path, platform: Bureau) -> None:
