@@ -342,7 +342,11 @@ class Database:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    driver: Any = connection.connection.driver_connection
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        raise _translated(error) from None
 
 
 def _begin_snapshot(connection: Connection) -> None:
