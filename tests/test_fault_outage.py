@@ -6,6 +6,7 @@ import pytest
 
 from connectors.breaker import Breaker
 from connectors.resilience import RetryBudget
+from gateway.jobs.clock import Steps
 from tests.faults.outage import Driven, suffered, wrong
 
 
@@ -16,6 +17,17 @@ async def test_a_platform_that_is_down_is_left_alone_and_answers_all_soon_after_
     assert got < callers / 2
     assert seen.openings > 1
     assert seen.most_probes == Breaker.PROBES
+
+
+async def test_two_processes_that_tell_each_other_leave_it_alone_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Their clock is driven, and goes faster than the machine's.
+    monkeypatch.setattr(Steps, "seen", lambda *_: 0)
+    seen = await suffered(tmp_path, 503, 40.0, Driven(), processes=2)
+    assert wrong(seen) == []
+    callers, got = seen.outage
+    assert got < callers / 2
 
 
 async def test_a_platform_that_is_busy_gets_no_more_than_a_fifth_on_top_of_its_callers(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -141,6 +142,28 @@ async def test_what_one_process_finds_open_another_leaves_alone(services: Servic
         stands = (await standing(other))(other.connectors[ID])
         assert (stands.breaker, stands.quota_left) == ("open", 100)
         assert stands.next_attempt_at is not None
+        await mine.stop()
+        await theirs.stop()
+
+
+async def test_what_is_told_slowly_holds_no_longer_than_was_said(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch()
+    async with gateway(services.settings, watch) as other:
+        bureau_of(services).breaker.hold(10.0)
+        mine, theirs = Sharing(services), Sharing(other)
+        await mine.report()
+        read = other.evidence.read
+
+        async def slowly(*arguments: Any) -> Any:
+            heard = await read(*arguments)
+            watch.ahead += timedelta(seconds=3)
+            return heard
+
+        monkeypatch.setattr(other.evidence, "read", slowly)
+        await theirs.report()
+        assert 0 < bureau_of(other).breaker.wait <= 7
         await mine.stop()
         await theirs.stop()
 

@@ -144,7 +144,9 @@ class Sharing:
         for name, connector in mine.items():
             await connector.gate.share(max(1, heard.living))
             if until := heard.open_until.get(name):
-                connector.breaker.hold((datetime.fromisoformat(until) - now).total_seconds())
+                # By what is left now: with a time from before the database was asked, two processes that tell each
+                # other would keep a breaker open a little longer each time.
+                connector.breaker.hold((datetime.fromisoformat(until) - services.now()).total_seconds())
         health.judge([name for name, c in mine.items() if not c.breaker.closed], heard.counted, now)
 
     async def stop(self) -> None:

@@ -2,8 +2,9 @@
 
     python -m tests.faults.outage [REQUESTS_PER_SECOND]
 
-One platform on a real socket, one connector before it. Twice: once the platform answers 503, which opens the breaker,
-and once 429, which never does, so that only the retry budget stands between the callers and the platform.
+One platform on a real socket, one connector before it. First the platform answers 503, which opens the breaker; then
+the same with two connectors, as two processes have them, which tell each other what they find through a database; then
+429, which never opens it, so that only the retry budget stands between the callers and the platform.
 """
 
 import asyncio
@@ -13,12 +14,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
-from typing import Protocol
+from types import SimpleNamespace
+from typing import Any, Protocol, cast
 
 import orjson
 
@@ -27,7 +31,11 @@ from connectors.engine.connector import DeclarativeConnector
 from connectors.kit.hostile import Peer, hostile, message
 from connectors.resilience import RetryBudget
 from connectors.transport import AioTransport
+from gateway.jobs.health import Health
+from gateway.jobs.sharing import REPORT_SECONDS, Sharing
+from gateway.services import Services
 from schemas.errors import UpstreamError
+from tests.consent_world import world
 from tests.engine_world import BASE, FUND, NOW, SECRETS, body, bureau, fetch, row
 
 HEALTHY, DOWN, MIXED, HEALED = 5.0, 30.0, 30.0, 20.0
@@ -106,7 +114,8 @@ class Platform:
     """What the platform sees: when each request came, and how many probes it had at once."""
 
     clock: Clock
-    breaker: Breaker
+    breakers: Sequence[Breaker]
+    """One for each process before it."""
     failing: int
     """Status of a failure."""
     share: float = 0.0
@@ -120,8 +129,8 @@ class Platform:
     async def serve(self, peer: Peer) -> None:
         while True:
             await peer.request()
-            # Open and its time is over: whatever comes now was let through as a probe.
-            probe = not self.breaker.closed and self.breaker.wait == 0
+            # All open, and the time of one is over: whatever comes now was let through as a probe.
+            probe = all(not one.closed for one in self.breakers) and any(one.wait == 0 for one in self.breakers)
             self.seen.append(self.clock())
             self.probes += probe
             self.most_probes = max(self.most_probes, self.probes)
@@ -137,6 +146,7 @@ class Platform:
 class Seen:
     """Times in seconds of the clock."""
 
+    processes: int
     rate: float
     """Callers in a second, as they came."""
     outage: tuple[int, int]
@@ -153,7 +163,7 @@ class Seen:
     @property
     def allowed(self) -> float:
         callers, _ = self.outage
-        return (1 + RetryBudget.SHARE) * callers + RetryBudget.FLOOR
+        return (1 + RetryBudget.SHARE) * callers + RetryBudget.FLOOR * self.processes
 
     def __str__(self) -> str:
         callers, got = self.outage
@@ -167,9 +177,37 @@ class Seen:
         )
 
 
-async def suffered(folder: Path, failing: int, rate: float, clock: Clock) -> Seen:
-    breaker = Watched(clock)
-    platform = Platform(clock, breaker, failing)
+@asynccontextmanager
+async def telling(folder: Path, connectors: Sequence[DeclarativeConnector], clock: Clock) -> AsyncIterator[None]:
+    """Each connector is one process's; they tell each other through a database what processes do."""
+
+    def now() -> datetime:
+        return datetime.fromtimestamp(NOW + clock(), UTC)
+
+    async with world(folder / "told.sqlite", cast("Any", now)) as evidence:
+        held = [
+            SimpleNamespace(connectors={one.id: one}, health=Health(), now=now, evidence=evidence) for one in connectors
+        ]
+        shares = [Sharing(cast("Services", one)) for one in held]
+
+        async def tell() -> None:
+            while True:
+                for one in shares:
+                    await one.report()
+                await clock.sleep(REPORT_SECONDS)
+
+        task = asyncio.create_task(tell())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def suffered(folder: Path, failing: int, rate: float, clock: Clock, processes: int = 1) -> Seen:
+    breakers = [Watched(clock) for _ in range(processes)]
+    platform = Platform(clock, breakers, failing)
     fired: list[float] = []
     failed: list[float] = []
 
@@ -181,28 +219,27 @@ async def suffered(folder: Path, failing: int, rate: float, clock: Clock) -> See
 
     async with hostile(platform.serve) as server:
         transport = AioTransport(allowed_private=[server.origin])
-        connector = DeclarativeConnector(
-            bureau(folder, FUND, MANIFEST),
-            transport,
-            SECRETS,
-            base_url=server.url,
-            clock=lambda: NOW,
-            sleep=clock.sleep,
-        )
-        line = connector._line
-        object.__setattr__(line, "breaker", breaker)
-        object.__setattr__(line, "budget", RetryBudget(clock))
+        loaded = bureau(folder, FUND, MANIFEST)
+        connectors = [
+            DeclarativeConnector(loaded, transport, SECRETS, base_url=server.url, clock=lambda: NOW, sleep=clock.sleep)
+            for _ in breakers
+        ]
+        for connector, breaker in zip(connectors, breakers, strict=True):
+            object.__setattr__(connector._line, "breaker", breaker)
+            object.__setattr__(connector._line, "budget", RetryBudget(clock))
         waiting: set[asyncio.Task[None]] = set()
         at = began = clock()
-        for seconds, platform.share in ((HEALTHY, 0.0), (DOWN, 1.0), (MIXED, 0.5), (HEALED, 0.0)):
-            healed = clock()
-            while clock() < healed + seconds:
-                task = asyncio.create_task(ask(connector))
-                waiting.add(task)
-                task.add_done_callback(waiting.discard)
-                fired.append(clock())
-                at = max(at + 1 / rate, clock() - LATE)
-                await clock.until(at)
+        turns = cycle(connectors)
+        async with telling(folder, connectors, clock) if processes > 1 else nullcontext():
+            for seconds, platform.share in ((HEALTHY, 0.0), (DOWN, 1.0), (MIXED, 0.5), (HEALED, 0.0)):
+                healed = clock()
+                while clock() < healed + seconds:
+                    task = asyncio.create_task(ask(next(turns)))
+                    waiting.add(task)
+                    task.add_done_callback(waiting.discard)
+                    fired.append(clock())
+                    at = max(at + 1 / rate, clock() - LATE)
+                    await clock.until(at)
         ended = clock()
         while waiting:
             await clock.until(clock() + 1 / rate)
@@ -213,11 +250,13 @@ async def suffered(folder: Path, failing: int, rate: float, clock: Clock) -> See
     buckets = Counter(int((one - recovered) / BUCKET) for one in platform.seen if recovered <= one < ended)
     whole = int((ended - recovered) / BUCKET)
     counts = [buckets[number] for number in range(whole)]
+    opened = sorted(at for breaker in breakers for at in breaker.opened)
     return Seen(
+        processes=processes,
         rate=len(fired) / (ended - began),
         outage=(outage(fired), outage(platform.seen)),
-        opened_after=breaker.opened[0] - platform.first_failure if breaker.opened else None,
-        openings=len(breaker.opened),
+        opened_after=opened[0] - platform.first_failure if opened else None,
+        openings=len(opened),
         most_probes=platform.most_probes,
         recovered_after=recovered - healed,
         spike=max(counts) * whole / sum(counts),
@@ -234,7 +273,7 @@ def wrong(seen: Seen) -> list[str]:
     checks = {
         "the platform got more than one request a caller, a fifth and three": got <= seen.allowed,
         "the breaker opened too late": seen.opened_after is None or seen.opened_after <= Breaker.WINDOW,
-        "too many probes at once": seen.most_probes <= Breaker.PROBES,
+        "too many probes at once": seen.most_probes <= Breaker.PROBES * seen.processes,
         "not all answered ten seconds after healing": seen.recovered_after <= 10,
         "a spike after the recovery": seen.spike < 3,
     }
@@ -243,11 +282,11 @@ def wrong(seen: Seen) -> list[str]:
 
 async def main(rate: float) -> int:
     flaws: list[str] = []
-    for failing in (503, 429):
+    for failing, processes in ((503, 1), (503, 2), (429, 1)):
         with tempfile.TemporaryDirectory() as folder:
-            seen = await suffered(Path(folder), failing, rate, Real())
+            seen = await suffered(Path(folder), failing, rate, Real(), processes)
         flaws += wrong(seen)
-        print(f"{failing} for {DOWN:.0f} s, to one in two for {MIXED:.0f} s: {seen}", flush=True)
+        print(f"{failing} for {DOWN:.0f} s, to one in two for {MIXED:.0f} s, processes {processes}: {seen}", flush=True)
     print(f"{len(flaws)} wrong {flaws}")
     return 1 if flaws else 0
 
