@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Connection, Table, func, select
 
 from connectors.engine.callback import Heard, Receiver
-from connectors.engine.pending import ticket_key
+from connectors.engine.pending import Tickets, ticket_key
 from connectors.ports import Ticket
 from connectors.signing import SCHEMES
 from connectors.signing.base import Moment
@@ -352,6 +352,24 @@ async def test_a_callback_that_overtakes_the_reply_to_the_submit_is_to_come_agai
         assert await state.callback(permit_id, PLACE) is None
         with pytest.raises(NotFound):
             await state.expect_callback("nobody", PLACE, "0" * 64)
+
+
+async def test_an_answer_that_is_there_before_the_profile_is_becomes_its_next_revision_at_once(
+    tmp_path: Path, platform: Bureau, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(settings(tmp_path, platform), platform) as gate:
+        opened = Tickets.open_callback
+
+        async def and_it_calls(tickets: Tickets, *given: Any) -> Any:
+            found = await opened(tickets, *given)
+            assert await gate.calls(0, "send") == 200
+            return found
+
+        monkeypatch.setattr(Tickets, "open_callback", and_it_calls)
+        first = await gate.ask(await gate.consent())
+        assert first["sources"][0]["state"] == "pending"
+        assert (await revision(gate, first["id"]))["sources"][0]["state"] == "present"
+        assert await kept(gate) == 0
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
