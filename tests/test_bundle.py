@@ -428,6 +428,16 @@ def test_an_answer_of_a_call_under_way_is_shown_with_the_permit_that_it_was_made
     assert "one call with permit m0" in unpack(story.bundle())["index.html"].decode()
 
 
+def test_a_permit_that_was_resumed_uses_what_was_brought_under_the_version_that_it_was_resumed_under() -> None:
+    story = Again()
+    told = {name: story.permit["entry"][name] for name in ("permit", "officer", "first", "last", "items")}
+    rested = [story.status("consent.suspended", 2), story.status("consent.resumed", 3)]
+    again = entry("permit.resumed", **told)
+    story.steps = [story.granted, story.permit, *rested, story.earlier, again, story.issued, story.read]
+    story.origin["entry"] = 4
+    assert verify_bundle(story.bundle(), [VKEY], SIGNER.jwks()).problem is None
+
+
 @pytest.mark.parametrize("destroyed", ["reply/sh-hrss/social_insurance", "profile"])
 def test_an_answer_that_was_used_again_is_proven_as_far_as_it_was_not_destroyed(destroyed: str) -> None:
     story = Again()

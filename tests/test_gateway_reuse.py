@@ -209,6 +209,24 @@ async def test_that_there_was_no_record_is_not_said_for_a_platform_that_is_silen
     assert silent["sections"][name]["state"] == "unavailable"
 
 
+async def test_of_a_platform_that_is_switched_off_nothing_is_used(world: World) -> None:
+    consent = await world.consent()
+    await asked(world, consent)
+    switches = world.demo.services.connectors.switches
+    assert switches.folder is not None
+    switches.folder.mkdir(exist_ok=True)
+    switch = switches.folder / "sh-hrss"
+    switch.touch()
+    switches.off = switches.read()
+    try:
+        profile, _ = await asked(world, consent, max_age="60d")
+    finally:
+        switch.unlink()
+        switches.off = switches.read()
+    section = profile["sections"][SMALL]
+    assert (section["state"], section["reason"], section["records"]) == ("unavailable", "platform_off", [])
+
+
 def failing(kind: type[UpstreamError]) -> Any:
     async def fetch(*_: Any) -> Any:
         raise kind

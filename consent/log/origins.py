@@ -55,7 +55,7 @@ def _entries(made: Chain, issued: Link, earlier: Link, told: tuple[str, str, Ori
     platform, dataset, origin = told
     what = f"the origin of an answer of entry {issued.index}"
     same("log.json", what, [issued.entry["actor"], origin.permit], [earlier.entry[k] for k in ("actor", "permit")])
-    versions = [link.entry["version"] for link in (made.permits[0], latest(made.consents, earlier.index))]
+    versions = [latest(made.consents, link.index).entry["version"] for link in (made.permits[-1], earlier)]
     same("log.json", f"the consent's version at {what}", *versions)
     brought = [s for s in earlier.listed("sources") or () if s[:2] == [platform, dataset] and s[4] is not None]
     known = earlier.listed("sources") is None or [s[4] for s in brought] == [origin.commitment]

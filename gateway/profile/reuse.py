@@ -94,8 +94,10 @@ async def earlier_answers(services: Services, leave: Leave, plan: Plan, max_age:
 
 
 def _fresh_seconds(services: Services, item: Item) -> float | None:
-    """None where the connector does not say how long an answer is good: then it is always asked."""
+    """None where nothing is used again: the connector does not say how long an answer is good, or is switched off."""
     connector = services.connectors[item.connector]
+    if item.connector in services.connectors.switches.off:
+        return None
     return seconds(connector.freshness[item.dataset]) if isinstance(connector, DeclarativeConnector) else None
 
 
