@@ -27,6 +27,7 @@ async def main(upstream: str, usccs: list[str]) -> None:
         asked = [(c, d, fields) for c in connectors.values() for d, fields in c.datasets.items()]
         queue = iter([(one, uscc) for uscc in usccs for one in asked])
         records = 0
+        guard, clock = OpenGuard(), asyncio.get_running_loop().time
         memory.settle()
         started, cpu = time.perf_counter(), time.process_time()
 
@@ -34,8 +35,7 @@ async def main(upstream: str, usccs: list[str]) -> None:
             nonlocal records
             for (connector, dataset, fields), uscc in queue:
                 query = Query(Subject(uscc, "-"), dataset, fields, (2015, 1), (2026, 12))
-                deadline = asyncio.get_running_loop().time() + 60
-                reply = await connector.fetch(query, OpenGuard(), deadline, Progress())
+                reply = await connector.fetch(query, guard, clock() + 60, Progress())
                 records += len(reply.records)
 
         async with asyncio.TaskGroup() as group:
