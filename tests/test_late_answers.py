@@ -270,6 +270,24 @@ async def test_a_process_that_is_killed_leaves_its_tickets_to_the_next_one(tmp_p
         assert (platform.submits, set(platform.polls)) == (1, {"t-1"})
 
 
+async def test_what_was_pending_at_a_platform_that_is_gone_after_a_restart_is_said_to_be_unavailable(
+    tmp_path: Path,
+) -> None:
+    async with bureau() as platform:
+        made = settings(tmp_path, platform.url)
+        async with gateway(made, Watch()) as services:
+            first = await ask(services, await consent(services))
+        polls = len(platform.polls)
+        without = made.model_copy(update={"connectors": [], "allow_connectors": [], "platforms": {}})
+        later = Watch()
+        later.ahead = timedelta(seconds=30)
+        async with gateway(without, later) as services, asking(services):
+            found = await revision(services, first["id"], 2)
+        assert [(s["state"], s["reason"]) for s in found["sources"]] == [("unavailable", "connector_fault")]
+        assert found["sections"]["provident_fund"]["state"] == "unavailable"
+        assert len(platform.polls) == polls
+
+
 async def test_a_ticket_is_found_again_by_a_request_that_goes_on_under_its_permit(tmp_path: Path) -> None:
     async with bureau() as platform, gateway(settings(tmp_path, platform.url), Watch()) as services:
         await ask(services, await consent(services))

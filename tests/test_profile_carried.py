@@ -2,6 +2,10 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from types import MappingProxyType
+from typing import Any
+
+import pytest
 
 from connectors.base import Found, Reply, Subject, Try
 from consent.log.origins import Origin
@@ -45,3 +49,16 @@ def test_everything_comes_back() -> None:
     ]
     assert again.pending == (item,)
     assert again.due == "2026-11-24T07:00:00.000+00:00"
+
+
+def test_what_nobody_knows_how_to_remember_is_not_left_out_in_silence() -> None:
+    item = Item("x", "provident_fund", frozenset({"month"}))
+    strange: Any = {"month": object()}
+    reply = Reply(Found.FOUND, ({"month": "2026-10"},), None, WHEN, 1, b"\x00", None, drift=MappingProxyType({"b": 2}))
+    one = Gathered(item, "1+a", "assumed", reply, None, 12, 1, ())
+    request = Request("p1", 1, Subject(USCC, NAME), "c1", "signed", "loan", WHEN, {}, 30, None)
+    carried = Carried(request, Plan((item,), frozenset({"provident_fund"}), {}, (2025, 12), (2026, 11)), (one,))
+    (again,) = unpacked(packed(carried)).gathered
+    assert again.reply == replace(reply, drift={"b": 2})
+    with pytest.raises(TypeError):
+        packed(replace(carried, gathered=(replace(one, reply=replace(reply, records=(strange,))),)))
