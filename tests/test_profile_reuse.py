@@ -68,3 +68,9 @@ def test_an_older_answer_stands_beside_the_error_of_a_silent_platform_and_in_nob
     assert with_older([silent], {}) == (silent,)
     # What stood in for it is newer.
     assert with_older([silent, answered], before) == (silent, answered)
+
+
+def test_an_answer_that_no_rule_can_read_has_no_origin_any_more() -> None:
+    odd = replace(gathered("provident_fund", [{"month": 7}]), origin=Origin("shared", "m1", None, None))
+    (source,) = profile_of([odd])["sources"]
+    assert (source["reason"], source["commitment"], source["origin"]) == ("connector_fault", None, None)

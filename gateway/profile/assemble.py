@@ -229,5 +229,5 @@ def _source(one: SourceState, commit: Callable[[Gathered], str]) -> dict[str, An
         "records": len(_rows(one)),
         "repairs": [] if reply is None else list(reply.repairs),
         "commitment": None if reply is None else commit(gathered),
-        "origin": None if gathered.origin is None else gathered.origin._asdict(),
+        "origin": None if reply is None or gathered.origin is None else gathered.origin._asdict(),
     }
