@@ -184,6 +184,9 @@ async def test_a_silent_platform_is_stood_in_for_by_an_older_answer_that_is_mark
     (source,) = profile["sources"]
     assert (source["origin"]["how"], source["fetched_at"]) == ("reused", first["sources"][0]["fetched_at"])
     assert [step["what"] for step in source["timeline"]] == ["reuse"]
+    path = f"/v1/profiles/{profile['id']}/evidence"
+    report = verify_bundle((await world.send("GET", path, lender=world.lender)).body)
+    assert (report.problem, report.profile) == (None, profile["id"])
     # Nobody vouches for it any more: it is not used again in its turn.
     again, _ = await asked(world, consent, max_age="60d")
     assert again["sources"][0]["origin"]["entry"] == first["log"]["index"]
