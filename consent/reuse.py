@@ -82,8 +82,8 @@ Fits = Callable[[Way, Mapping[str, Any], Mapping[str, Any]], bool]
 def earlier(
     connection: Connection, leave: Leave, since: str, wanted: frozenset[Way], fits: Fits, vault: Vault
 ) -> dict[Way, Kept]:
-    """The newest whole answer for each way of ``wanted`` that permits granted after ``since`` (UTC text) brought.
-    Raises KeysUnavailable."""
+    """The newest answer for each way of ``wanted`` that permits granted after ``since`` (UTC text) brought, where it is
+    whole. Raises KeysUnavailable."""
     found: dict[Way, Kept] = {}
     told = {"consent_id": leave.consent_id, "version": leave.version, "lender": leave.lender}
     rows = fetch(connection, _EARLIER, **told, since=since, outcome=ISSUED)
@@ -91,9 +91,8 @@ def earlier(
     for subject in {row[1] for row in rows}:
         keys.want(subject)
     keys.load(connection)
+    newest: dict[Way, str] = {}
     for permit_id, subject, profile_id, revision, index in rows:
-        if found.keys() == wanted:
-            break
         key = keys.find(subject, RetentionClass.PAYLOAD)
         entry = profile_entry(profile_id, revision)
         if key is None or (jws := _opened(connection, key, f"{entry}/profile")) is None:
@@ -101,18 +100,29 @@ def earlier(
         profile = orjson.loads(unb64url(jws.split(b".")[1].decode()))
         if [profile["purpose"], profile["period"]] != [leave.purpose, {"first": leave.first, "last": leave.last}]:
             continue
-        for way, source in _sources(profile, wanted - found.keys()):
+        for way, source in _answered(profile, wanted):
+            # A late answer is newer than its permit, so the order of permits is not that of answers.
+            if source["fetched_at"] <= newest.get(way, ""):
+                continue
+            if source["state"] not in WHOLE:
+                # What is older than that is not what the platform last said.
+                newest[way] = source["fetched_at"]
+                found.pop(way, None)
+                continue
             payload = _opened(connection, key, f"{entry}/{reply_name(way.platform, way.dataset)}")
             reply = None if payload is None else orjson.loads(payload)
             if reply is not None and fits(way, source, reply):
+                newest[way] = source["fetched_at"]
                 found[way] = Kept(source, reply, _origin(source, permit_id, index))
     return found
 
 
-def _sources(profile: Mapping[str, Any], wanted: frozenset[Way]) -> Iterator[tuple[Way, Mapping[str, Any]]]:
+def _answered(profile: Mapping[str, Any], wanted: frozenset[Way]) -> Iterator[tuple[Way, Mapping[str, Any]]]:
+    """Those of ``wanted`` that the platform answered; not what stood in for one that was silent."""
     for source in profile["sources"]:
         way = Way(source["platform"], source["dataset"], source["via"])
-        if way in wanted and source["state"] in WHOLE:
+        again = source["origin"] is not None and source["origin"]["how"] == "reused"
+        if way in wanted and source["commitment"] is not None and not (again and source["state"] == "stale"):
             yield way, source
 
 

@@ -35,8 +35,15 @@ async def issue(
 ) -> int:
     """A profile of one source under a permit of its own; its place in the log."""
     permit = await evidence.submit(ask(f"m{name}", consent_id, n))
-    told = {"platform": "sh-hrss", "dataset": "social_insurance", "via": None, "state": "present", "origin": None}
-    told |= {"commitment": "ab" * 32, "reason": None, **source}
+    told: dict[str, Any] = {
+        "platform": "sh-hrss",
+        "dataset": "social_insurance",
+        "via": None,
+        "state": "present",
+        "origin": None,
+    }
+    told |= {"commitment": "ab" * 32, "reason": None, "fetched_at": utc_text(NOW + timedelta(seconds=int(name, 36)))}
+    told |= source
     profile = {"id": f"p{name}", "purpose": "loan_review", "period": PERIOD, "sources": [told]}
     payload = json.dumps({"records": [{"persons": persons}]}).encode()
     held = () if persons is None else (SealedSource("sh-hrss", "social_insurance", payload),)
@@ -111,12 +118,43 @@ async def test_only_what_was_whole_and_came_the_same_way_is_found(tmp_path: Path
         assert await found(evidence, leave(consent)) == {}
 
 
+@pytest.mark.parametrize("state", ["partial", "stale"])
+async def test_an_answer_that_was_not_whole_is_not_passed_over_for_an_older_one(tmp_path: Path, state: str) -> None:
+    async with world(tmp_path / "e.db") as evidence:
+        consent = (await evidence.submit(GrantConsent(grant(), LENDER))).id
+        await issue(evidence, consent, "1", state="empty_confirmed")
+        await issue(evidence, consent, "2", state=state)
+        assert await found(evidence, leave(consent)) == {}
+
+
+async def test_failures_and_what_stood_in_for_silence_say_nothing_newer(tmp_path: Path) -> None:
+    async with world(tmp_path / "e.db") as evidence:
+        consent = (await evidence.submit(GrantConsent(grant(), LENDER))).id
+        await issue(evidence, consent, "1")
+        before = {"how": "reused", "permit": "m0", "entry": 4, "commitment": "cd" * 32}
+        await issue(evidence, consent, "2", state="stale", origin=before)
+        await issue(evidence, consent, "3", None, state="unavailable", commitment=None, fetched_at=None)
+        (kept,) = (await found(evidence, leave(consent))).values()
+        assert kept.origin.permit == "m1"
+
+
+async def test_the_answer_that_was_fetched_last_counts_whichever_permit_was_granted_last(tmp_path: Path) -> None:
+    clock = Clock()
+    async with world(tmp_path / "e.db", clock) as evidence:
+        consent = (await evidence.submit(GrantConsent(grant(), LENDER))).id
+        await issue(evidence, consent, "1", 12, fetched_at=utc_text(NOW + timedelta(minutes=9)))
+        clock.forward(minutes=1)
+        await issue(evidence, consent, "2", 11, fetched_at=utc_text(NOW + timedelta(minutes=1)))
+        (kept,) = (await found(evidence, leave(consent))).values()
+        assert kept.reply == {"records": [{"persons": 12}]}
+
+
 async def test_what_was_used_again_is_told_of_by_its_first_origin_and_what_was_shared_by_its_own_profile(
     tmp_path: Path,
 ) -> None:
     async with world(tmp_path / "e.db") as evidence:
         consent = (await evidence.submit(GrantConsent(grant(), LENDER))).id
-        first = {"how": "reused", "permit": "m0", "entry": 4, "commitment": "cd" * 32}
+        first: dict[str, Any] = {"how": "reused", "permit": "m0", "entry": 4, "commitment": "cd" * 32}
         await issue(evidence, consent, "1", origin=first)
         (kept,) = (await found(evidence, leave(consent))).values()
         assert kept.origin == Origin(**first)
