@@ -2,8 +2,10 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,6 +70,21 @@ def test_an_older_answer_stands_beside_the_error_of_a_silent_platform_and_in_nob
     assert with_older([silent], {}) == (silent,)
     # What stood in for it is newer.
     assert with_older([silent, answered], before) == (silent, answered)
+
+
+@pytest.mark.parametrize("newest", [0, 1])
+def test_of_ways_that_stand_in_for_one_another_one_older_answer_stands_in_for_all(newest: int) -> None:
+    direct, through = (
+        Item("first", "tax_returns", frozenset({"sales"}), outlet=o, fallback=bool(o)) for o in (None, "o")
+    )
+    silent = [Gathered(item, "1.0", "assumed", None, UpstreamTimeout(), 5, 1) for item in (direct, through)]
+    fetched = gathered("tax_returns", FIRM["tax_returns"])
+    assert fetched.reply is not None
+    later = replace(fetched.reply, fetched_at=fetched.reply.fetched_at + timedelta(days=1))
+    replies = [later if place == newest else fetched.reply for place in range(2)]
+    before = {one.item: replace(one, reply=reply) for one, reply in zip(silent, replies, strict=True)}
+    given = with_older(silent, before)
+    assert [one.reply for one in given] == [later if place == newest else None for place in range(2)]
 
 
 def test_an_answer_that_no_rule_can_read_has_no_origin_any_more() -> None:

@@ -122,14 +122,28 @@ def again(item: Item, kept: Kept) -> Gathered:
 
 
 def with_older(gathered: Sequence[Gathered], older: Mapping[Item, Gathered]) -> tuple[Gathered, ...]:
-    """The older answer beside the error, where the platform was silent and no other way to the data set answered that
-    stands in for it."""
-    stood_in = {one.item.dataset for one in gathered if one.item.fallback and one.reply is not None}
+    """The older answer beside the error, where the platform was silent. Of ways that stand in for one another one is
+    enough: none where one of them answered now, else the one whose answer is the newest."""
+    silent = {one.item: older[one.item] for one in gathered if one.item in older and isinstance(one.error, SILENT)}
+    for dataset in {one.item.dataset for one in gathered if one.item.fallback}:
+        chain = [item for item in silent if item.dataset == dataset]
+        if any(one.reply is not None for one in gathered if one.item.dataset == dataset):
+            newest = None
+        else:
+            newest = max(chain, key=lambda item: _fetched_at(silent[item]), default=None)
+        for item in chain:
+            if item is not newest:
+                del silent[item]
 
     def settled(one: Gathered) -> Gathered:
-        before = older.get(one.item)
-        if before is None or not isinstance(one.error, SILENT) or one.item.dataset in stood_in:
+        before = silent.get(one.item)
+        if before is None:
             return one
         return replace(one, reply=before.reply, origin=before.origin, tries=(*one.tries, *before.tries))
 
     return tuple(map(settled, gathered))
+
+
+def _fetched_at(one: Gathered) -> datetime:
+    assert one.reply is not None  # noqa: S101 - an earlier answer is one
+    return one.reply.fetched_at
