@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import orjson
 import pytest
 from sqlalchemy import Connection, func, select
 
+from connectors.base import Found, Reply
 from connectors.ports import Ticket
 from consent.consents import ChangeConsent
 from consent.shredding import Reason
@@ -21,6 +23,7 @@ from gateway.jobs.late import LateAnswers
 from gateway.jobs.pending import ClaimLate, ReleaseLate, due
 from gateway.jobs.state import DatabaseState
 from gateway.jobs.tables import late_profiles, tickets
+from gateway.profile.carried import Carried
 from gateway.profile.request import read_profile
 from gateway.services import Services
 from schemas.base import utc_text
@@ -286,6 +289,30 @@ async def test_what_was_pending_at_a_platform_that_is_gone_after_a_restart_is_sa
         assert [(s["state"], s["reason"]) for s in found["sources"]] == [("unavailable", "connector_fault")]
         assert found["sections"]["provident_fund"]["state"] == "unavailable"
         assert len(platform.polls) == polls
+
+
+async def test_a_late_answer_takes_the_place_of_what_an_outlet_passed_on_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpacked, passed_on = (
+        module.unpacked,
+        Reply(Found.FOUND, ({"month": "2026-10", "persons": 29},), None, datetime.now(UTC), 1, bytes(32), None),
+    )
+
+    def answered(work: bytes) -> Carried:
+        carried = unpacked(work)
+        (waiting,) = carried.gathered
+        through = replace(waiting.item, outlet="xx-outlet", fallback=True)
+        return replace(carried, gathered=(waiting, replace(waiting, item=through, reply=passed_on, error=None)))
+
+    monkeypatch.setattr(module, "unpacked", answered)
+    async with bureau() as platform, gateway(settings(tmp_path, platform.url), Watch()) as services:
+        first = await ask(services, await consent(services))
+        platform.ready()
+        async with asking(services):
+            second = await revision(services, first["id"], 2)
+        assert [(source["via"], source["state"]) for source in second["sources"]] == [(None, "present")]
+        assert [row["persons"] for row in second["sections"]["provident_fund"]["records"]] == [30]
 
 
 async def test_a_ticket_is_found_again_by_a_request_that_goes_on_under_its_permit(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ same permit, and comes within its validity or not at all.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from aiohttp import web
@@ -89,7 +89,7 @@ class LateAnswers:
         subject = carried.request.subject
         answers = await collect(alone, services.connectors, subject, guard, deadline, permit.id)
         fresh = {item: replace(g, item=item) for item, g in zip(here, answers, strict=True)}
-        gathered = tuple(_merged(one, fresh.get(one.item), services) for one in carried.gathered)
+        gathered = _once_each([_merged(one, fresh.get(one.item), services) for one in carried.gathered])
         carried = replace(carried, gathered=gathered)
         until = utc_text(permit.valid_until)
         if len(carried.pending) == len(items) and not _is_last(carried, until):
@@ -132,6 +132,21 @@ def _merged(one: Gathered, fresh: Gathered | None, services: Services) -> Gather
     if isinstance(one.error, UpstreamPending) and one.item.connector not in services.connectors:
         return replace(one, error=ConnectorFault())
     return one
+
+
+def _once_each(gathered: Sequence[Gathered]) -> tuple[Gathered, ...]:
+    """Of what a platform holds one answer: the newest, where another came through its outlet meanwhile."""
+    answers: dict[str, Gathered] = {}
+    for one in gathered:
+        if one.reply is not None:
+            held = answers.get(one.item.source)
+            answers[one.item.source] = one if held is None else max(held, one, key=_fetched_at)
+    return tuple(one for one in gathered if one.reply is None or answers[one.item.source] is one)
+
+
+def _fetched_at(one: Gathered) -> datetime:
+    assert one.reply is not None  # noqa: S101 - only answers are compared
+    return one.reply.fetched_at
 
 
 LATE = web.AppKey("late", LateAnswers)
