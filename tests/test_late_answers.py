@@ -23,7 +23,7 @@ from gateway.jobs.late import LateAnswers
 from gateway.jobs.pending import ClaimLate, ReleaseLate, due
 from gateway.jobs.state import DatabaseState
 from gateway.jobs.tables import late_profiles, tickets
-from gateway.profile.carried import Carried
+from gateway.profile.carried import Carried, unpacked
 from gateway.profile.request import read_profile
 from gateway.services import Services
 from schemas.base import utc_text
@@ -294,10 +294,7 @@ async def test_what_was_pending_at_a_platform_that_is_gone_after_a_restart_is_sa
 async def test_a_late_answer_takes_the_place_of_what_an_outlet_passed_on_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unpacked, passed_on = (
-        module.unpacked,
-        Reply(Found.FOUND, ({"month": "2026-10", "persons": 29},), None, datetime.now(UTC), 1, bytes(32), None),
-    )
+    passed_on = Reply(Found.FOUND, ({"month": "2026-10", "persons": 29},), None, datetime.now(UTC), 1, bytes(32), None)
 
     def answered(work: bytes) -> Carried:
         carried = unpacked(work)
