@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, and_, bindparam, func, select
+from sqlalchemy import Connection, String, and_, bindparam, func, select
 
 from consent.consents import consent_of
 from consent.keys import KeySet
@@ -17,6 +17,7 @@ from consent.log.merkle import ProofError, consistency_proof, inclusion_proof
 from consent.log.note import Checkpoint, Note
 from consent.log.rotation import EVENT as ROTATED
 from consent.log.tiles import WIDTH, Stamp, tile_path
+from consent.places import about_consents
 from consent.policy import shown_state, standing
 from consent.profiles import Issued, profile_entry
 from consent.rows import CONSENT_ROWS, ConsentRow
@@ -88,6 +89,7 @@ _PROFILE = (
 )
 _SEALED = select(sealed.c.key_version, sealed.c.nonce, sealed.c.ciphertext).where(sealed.c.id == bindparam("id"))
 _ENTRIES = select(log_entries.c.position, log_entries.c.entry).order_by(log_entries.c.position)
+_ABOUT = _ENTRIES.where(log_entries.c.position.in_(about_consents(select(bindparam("consent", type_=String)))))
 # As a literal: only then is it plain to the database that the index of rotations serves.
 _ROTATIONS = _ENTRIES.where(log_entries.c.event == bindparam("event", ROTATED, literal_execute=True))
 
@@ -187,7 +189,7 @@ def entries(connection: Connection, start: int, stop: int) -> list[LogEntry]:
 
 def entries_about(connection: Connection, consent_id: str) -> list[LogEntry]:
     """Every entry that names a consent: who asked, when, for what, and what came of it (征信业管理条例 22)."""
-    return [LogEntry(*row) for row in connection.execute(_ENTRIES.where(log_entries.c.consent == consent_id))]
+    return [LogEntry(*row) for row in connection.execute(_ABOUT, {"consent": consent_id})]
 
 
 def rotations(connection: Connection) -> list[LogEntry]:

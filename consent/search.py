@@ -1,9 +1,9 @@
 """Looking for entries of the log: by enterprise, consent, actor, officer, event, outcome, platform and time.
 
-One call reads at most ``SCAN`` rows. Consent, subject and actor have an index of the log's table each; an event other
-than the two that nearly every entry is of has ``log_rare_events``; a time becomes a range of indexes by bisection. What
-is left (officer, outcome, platform, the two frequent events) is looked at row by row; the caller goes on where the call
-ended.
+One call reads at most ``SCAN`` rows. Consent and subject are found by consent.places, an actor by an index; an event
+other than the two that nearly every entry is of has ``log_rare_events``; a time becomes a range of indexes by
+bisection. What is left (officer, outcome, platform, the two frequent events) is looked at row by row; the caller goes
+on where the call ended.
 """
 
 from collections.abc import Collection, Iterable
@@ -13,9 +13,10 @@ from functools import partial
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, bindparam, literal_column, select
+from sqlalchemy import ColumnElement, Connection, bindparam, literal, select
 
 from consent.keys import KeySet
+from consent.places import FREQUENT, RARE, about_consents, about_subject
 from consent.reads import LogEntry
 from consent.rows import CONSENT_ROWS, ConsentRow
 from consent.storage import among, listed
@@ -28,9 +29,6 @@ from schemas.errors import KeysUnavailable
 SCAN = 5000
 CLOCK_STEP = timedelta(hours=1)
 """A time finds its entries as long as the writer's clock never went back further than this."""
-_FREQUENT = ("permit.granted", "profile.issued")
-# Word for word the condition of the index: only then is it plain to the database that the index serves.
-_RARE: ColumnElement[bool] = literal_column("event NOT IN ('permit.granted', 'profile.issued')")
 _COLUMNS = log_entries.c
 _TIME = select(_COLUMNS.time).where(_COLUMNS.position == bindparam("index"))
 _LISTS = ("items", "sources")
@@ -70,11 +68,14 @@ def search(connection: Connection, vault: Vault, conditions: Conditions, start: 
     """At most ``limit`` entries from index ``start`` up to ``stop``, in order."""
     first, end = _bounds(connection, conditions, start, stop)
     query = select(_COLUMNS.position, _COLUMNS.entry).where(_COLUMNS.position >= first, _COLUMNS.position < end)
-    for name in ("subject", "consent", "actor"):
-        if (value := getattr(conditions, name)) is not None:
-            query = query.where(_COLUMNS[name] == value)
-    if conditions.event is not None and conditions.event not in _FREQUENT:
-        query = query.where(_COLUMNS.event == conditions.event, _RARE)
+    if conditions.subject is not None:
+        query = query.where(_COLUMNS.position.in_(about_subject(literal(conditions.subject))))
+    if conditions.consent is not None:
+        query = query.where(_COLUMNS.position.in_(about_consents(select(literal(conditions.consent)))))
+    if conditions.actor is not None:
+        query = query.where(_COLUMNS.actor == conditions.actor)
+    if conditions.event is not None and conditions.event not in FREQUENT:
+        query = query.where(_COLUMNS.event == conditions.event, RARE)
     rows = connection.execute(query.order_by(_COLUMNS.position).limit(SCAN)).all()
     read = [(LogEntry(*row), orjson.loads(row.entry)) for row in rows]
     met = [(held, entry) for held, entry in read if _meets(entry, conditions)]

@@ -26,6 +26,7 @@ from consent.batch import Batch, Command, Refusal
 from consent.holds import held_subjects
 from consent.keys import read_ring
 from consent.permits import close
+from consent.places import RARE
 from consent.rows import OPEN
 from consent.safe import Safe, Tombstone, newest_stones
 from consent.storage import among, execute_many, fetch, listed
@@ -100,7 +101,7 @@ _OPEN_PERMITS = select(permits.c.id).where(
 _PERSONS = (
     select(log_entries.c.subject)
     .join_from(consents, log_entries, log_entries.c.consent == consents.c.id)
-    .where(log_entries.c.event == bindparam("event"), among(consents.c.subject, "subjects"))
+    .where(log_entries.c.event == bindparam("event"), RARE, among(consents.c.subject, "subjects"))
     .distinct()
     .order_by(log_entries.c.subject)
 )

@@ -8,7 +8,8 @@ import orjson
 from sqlalchemy import Connection, bindparam, select
 
 from consent.keys import KeySet
-from consent.tables import log_entries, sealed
+from consent.reads import entries_about
+from consent.tables import sealed
 from consent.vault import RetentionClass, Sealed, Vault
 from schemas.errors import KeysUnavailable
 
@@ -36,9 +37,6 @@ class Use:
     reads: int = 0
 
 
-_ABOUT = (
-    select(log_entries.c.entry).where(log_entries.c.consent == bindparam("consent")).order_by(log_entries.c.position)
-)
 _SEALED = select(sealed.c.key_version, sealed.c.nonce, sealed.c.ciphertext).where(sealed.c.id == bindparam("id"))
 
 
@@ -61,8 +59,8 @@ def uses_of(connection: Connection, consent_id: str, vault: Vault) -> list[Use]:
         return content
 
     told = []
-    for (entry,) in connection.execute(_ABOUT, {"consent": consent_id}):
-        read = orjson.loads(entry)
+    for held in entries_about(connection, consent_id):
+        read = orjson.loads(held.entry)
         if isinstance(read.get("items"), str):
             read["items"] = opened(read)
         told.append(read)

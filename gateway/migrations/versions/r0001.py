@@ -92,13 +92,29 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("position"),
         if_not_exists=True,
     )
-    op.create_index("ix_log_entries_consent", "log_entries", ["consent"], unique=False, if_not_exists=True)
-    op.create_index("ix_log_entries_subject", "log_entries", ["subject"], unique=False, if_not_exists=True)
     op.create_index("log_entries_by_actor", "log_entries", ["actor", "position"], unique=False, if_not_exists=True)
     op.create_index(
         "log_rare_events",
         "log_entries",
         ["event", "position"],
+        unique=False,
+        sqlite_where=sa.text("event NOT IN ('permit.granted', 'profile.issued')"),
+        postgresql_where=sa.text("event NOT IN ('permit.granted', 'profile.issued')"),
+        if_not_exists=True,
+    )
+    op.create_index(
+        "log_rare_events_by_consent",
+        "log_entries",
+        ["consent"],
+        unique=False,
+        sqlite_where=sa.text("event NOT IN ('permit.granted', 'profile.issued')"),
+        postgresql_where=sa.text("event NOT IN ('permit.granted', 'profile.issued')"),
+        if_not_exists=True,
+    )
+    op.create_index(
+        "log_rare_events_by_subject",
+        "log_entries",
+        ["subject"],
         unique=False,
         sqlite_where=sa.text("event NOT IN ('permit.granted', 'profile.issued')"),
         postgresql_where=sa.text("event NOT IN ('permit.granted', 'profile.issued')"),
