@@ -1,6 +1,7 @@
 """Platforms that answer by calling back: what is let in, kept, refused and known again, over real sockets."""
 
 import asyncio
+import gzip
 import hmac
 import time
 from collections.abc import AsyncIterator
@@ -239,6 +240,35 @@ async def test_what_is_too_long_or_cannot_be_read_is_refused_and_may_come_again(
         status, told = await post(gate, body, signed(platform, body), ticket)
         assert (status, told["details"]["code"]) == (400, "upstream_malformed")
         assert await gate.calls(0, "send") == 200
+
+
+async def test_a_body_that_was_encoded_on_its_way_is_not_what_was_signed(tmp_path: Path, platform: Bureau) -> None:
+    async with gateway(settings(tmp_path, platform), platform) as gate:
+        await gate.ask(await gate.consent())
+        (asked,) = await platform.asked()
+        body = orjson.dumps({"code": "0", "lsh": asked["lsh"]})
+        headers = {**signed(platform, body), "Content-Encoding": "gzip"}
+        status, told = await post(gate, gzip.compress(body), headers, await gate.ticket(0))
+        assert (status, told["details"]["at"]) == (400, "Content-Encoding")
+        assert await kept(gate) == 0
+        assert await gate.calls(0, "send") == 200
+
+
+async def test_what_no_profile_will_read_is_not_acknowledged(
+    tmp_path: Path, platform: Bureau, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = DatabaseState.open_callback
+
+    async def slow(*told: Any) -> None:
+        await opened(*told)
+        await asyncio.sleep(30)
+
+    monkeypatch.setattr(DatabaseState, "open_callback", slow)
+    async with gateway(settings(tmp_path, platform, deadline_seconds=1), platform) as gate:
+        (source,) = (await gate.ask(await gate.consent()))["sources"]
+        assert (source["state"], source["reason"]) == ("unavailable", "deadline_exceeded")
+        assert await gate.calls(0, "send") == 410
+        assert await kept(gate) == 0
 
 
 @pytest.mark.parametrize("how", ["none", "failed"])

@@ -60,6 +60,9 @@ _EXPECTED = frozenset({"callback_early", "callback_ended", "storage_unavailable"
 
 
 async def _heard(request: web.Request, receiver: Receiver, services: Services, now: float) -> Heard:
+    if "Content-Encoding" in request.headers:
+        # It was undone on the way here, and what was signed is not at hand any more.
+        raise InvalidRequest(at="Content-Encoding", mend="send the body as it was signed")
     try:
         body = await request.clone(client_max_size=MAX_BODY).read()
     except web.HTTPRequestEntityTooLarge:

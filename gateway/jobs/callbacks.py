@@ -159,7 +159,7 @@ class TakeCallback(Command[bool]):
             return Refusal(CallbackConflict())
         if row.content is not None:
             return False
-        if row.until <= batch.time:
+        if row.until <= batch.time or not self._has_a_reader(batch, permit):
             return Refusal(CallbackEnded())
         if not self._first(batch):
             return Refusal(CallbackRefused(why="replayed"))
@@ -167,6 +167,11 @@ class TakeCallback(Command[bool]):
             return False
         self._keep(batch, key, content)
         return True
+
+    def _has_a_reader(self, batch: Batch, permit: PermitRow) -> bool:
+        """Not where the profile was issued without waiting: its time was up before it knew what to wait for."""
+        late = select(late_profiles.c.permit_id).where(late_profiles.c.permit_id == permit.id)
+        return permit.outcome == OPEN or batch.connection.scalar(late) is not None
 
     def _first(self, batch: Batch) -> bool:
         """As connectors.ports.Nonces, for all processes."""
