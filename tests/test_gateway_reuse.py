@@ -251,11 +251,11 @@ class Gate:
             await self.open.wait()
             return await fetch(connector, *told)
 
-        async def counted(flights: Flights, question: Any, permit: str, call: Any) -> Any:
+        async def counted(flights: Flights, question: Any, permit: str, *told: Any) -> Any:
             self.entered.append(permit)
             if len(self.entered) == 2:
                 self.two.set()
-            return await once(flights, question, permit, call)
+            return await once(flights, question, permit, *told)
 
         monkeypatch.setattr(DeclarativeConnector, "fetch", waiting)
         monkeypatch.setattr(Flights, "once", counted)

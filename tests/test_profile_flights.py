@@ -19,6 +19,7 @@ QUESTION = Question.of(LEAVE, ITEM, "1.0+0123456789ab")
 ANSWER = reply([{"month": "2026-10", "persons": 4}])
 
 Call = Callable[[], Awaitable[Reply]]
+LATER = float("inf")
 
 
 class Platform:
@@ -41,7 +42,7 @@ class Platform:
 
 async def waiting(flights: Flights, platform: Call, *permits: str) -> list[asyncio.Task[object]]:
     async def once(permit: str) -> object:
-        return await flights.once(QUESTION, permit, platform)
+        return await flights.once(QUESTION, permit, LATER, platform)
 
     tasks = [asyncio.create_task(once(permit)) for permit in permits]
     for _ in range(3):
@@ -64,7 +65,7 @@ async def test_all_that_wait_get_the_one_answer_and_are_told_whose_call_it_was()
 async def test_who_comes_after_the_answer_asks_again() -> None:
     flights, platform = Flights(), Platform(ANSWER, ANSWER)
     platform.go.set()
-    assert [await flights.once(QUESTION, permit, platform) for permit in ("m1", "m2")] == [(ANSWER, None)] * 2
+    assert [await flights.once(QUESTION, permit, LATER, platform) for permit in ("m1", "m2")] == [(ANSWER, None)] * 2
     assert platform.calls == 2
 
 
@@ -86,7 +87,7 @@ async def test_who_comes_after_the_answer_asks_again() -> None:
 )
 async def test_whatever_differs_has_a_call_of_its_own(other: Question) -> None:
     flights, platform = Flights(), Platform(ANSWER, ANSWER)
-    tasks = [asyncio.create_task(flights.once(question, "m1", platform)) for question in (QUESTION, other)]
+    tasks = [asyncio.create_task(flights.once(question, "m1", LATER, platform)) for question in (QUESTION, other)]
     await asyncio.sleep(0)
     assert platform.calls == 2
     platform.go.set()
@@ -127,9 +128,27 @@ async def test_who_goes_away_takes_nobody_along() -> None:
     assert (platform.calls, first.cancelled()) == (2, True)
 
 
+async def test_a_call_that_does_not_end_in_its_time_holds_up_nobody_who_comes_after_it() -> None:
+    flights, platform, hangs = Flights(), Platform(ANSWER), asyncio.Event()
+
+    async def hanging() -> Reply:
+        await hangs.wait()
+        return ANSWER
+
+    until = asyncio.get_running_loop().time() + 0.02
+    first = asyncio.create_task(flights.once(QUESTION, "m1", until, hanging))
+    second, third = await waiting(flights, platform, "m2", "m3")
+    platform.go.set()
+    assert await second == (ANSWER, None)
+    assert await third == (ANSWER, ("shared", "m2", None, None))
+    hangs.set()
+    assert await first == (ANSWER, None)
+    assert vars(flights) == {"_under_way": {}}
+
+
 async def test_nothing_is_remembered_of_calls_that_ended() -> None:
     flights, platform = Flights(), Platform(UpstreamTimeout())
     platform.go.set()
     with pytest.raises(UpstreamTimeout):
-        await flights.once(QUESTION, "m1", platform)
+        await flights.once(QUESTION, "m1", LATER, platform)
     assert vars(flights) == {"_under_way": {}}

@@ -135,7 +135,7 @@ async def collect(
                 answer = await call()
             else:
                 question = Question.of(spared.leave, item, connector.version)
-                answer, origin = await spared.flights.once(question, use, call)
+                answer, origin = await spared.flights.once(question, use, deadline, call)
             if origin is not None:
                 await watched.may_keep()
                 outcome = "no_record" if answer.found is Found.ABSENT else "answered"

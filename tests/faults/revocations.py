@@ -7,6 +7,7 @@ A lease lasts five milliseconds here, so that ten thousand withdrawals do not ta
 """
 
 import asyncio
+import math
 import random
 import sys
 import tempfile
@@ -115,7 +116,7 @@ class Interleaving:
                     self._did(step)
                 step = "share"
                 call = partial(self._call, guard)
-                _, origin = await flights.once(Question.of(leave, ITEM, "1.0"), permit.id, call)
+                _, origin = await flights.once(Question.of(leave, ITEM, "1.0"), permit.id, math.inf, call)
                 await guard.may_keep()
                 if origin is not None:
                     self._did(step)
