@@ -8,7 +8,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from connectors.inflate import inflater
 from connectors.wire import WireReply
@@ -26,8 +26,8 @@ MAX_FIELD = 8190
 """Bytes of one header field, name and value."""
 MAX_FIELDS = 64
 _FRAMING = (MAX_FIELDS + 1) * MAX_FIELD
-# Bytes around the body of a reply, to each of its own: chunks of a single byte are wasteful and not yet a flood.
-_AROUND = 8
+# Beside those of a head, a reply has at most as many bytes around its body as in it: chunks of a few bytes each, a
+# million of them, cost more than all the rest of a call.
 _BUFFER = 64 * 1024
 
 
@@ -52,9 +52,9 @@ class Connection(asyncio.BufferedProtocol):
         ``bodiless``: it is one that is answered by headers alone (HEAD). Who gives the reply up aborts."""
         self._reply = reply = self._loop.create_future()
         self._headers: dict[str, str] = {}
-        self._fields = self._came = self._fed = 0
-        self._chunks: list[bytes] = []
-        self._begun = self._headed = False
+        self._fields = self._fed = 0
+        self._body = bytearray()
+        self._headed = False
         self._bodiless = bodiless
         self._timer = self._loop.call_at(when, self._late)
         if self.usable:
@@ -83,22 +83,30 @@ class Connection(asyncio.BufferedProtocol):
         self._fed += count
         try:
             self._parser.feed_data(self._buffer[:count])
-        except HttpParserError:
+        except (HttpParserError, HttpParserUpgrade):
             self._fail(UpstreamProtocol(what="header"))
-        if self._reply is not None and self._fed - self._came > _FRAMING + _AROUND * self._came:
+        if self._reply is not None and self._fed > _FRAMING + 2 * len(self._body):
             self._fail(UpstreamProtocol(what="header"))
+
+    def eof_received(self) -> None:
+        self.usable = False
+        if self._reply is not None and self._headed and self._until_end and self._announced():
+            self._finish()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.usable = False
         self._ended(self)
-        if self._reply is None:
-            return
-        if isinstance(exc, ssl.SSLError):
-            self._fail(UpstreamTls())
-        elif exc is None and self._headed and self._until_end:
-            self._finish()
-        else:
-            self._fail(UpstreamTruncated())
+        if self._reply is not None:
+            self._fail(UpstreamTls() if isinstance(exc, ssl.SSLError) else UpstreamTruncated())
+
+    def _announced(self) -> bool:
+        """Over TLS, whether the server said that it ends here: else anybody on the way may have cut what came (RFC
+        9112 section 9.8)."""
+        secured: ssl.SSLObject | None = self.transport.get_extra_info("ssl_object")
+        try:
+            return secured is None or not secured.read(1)
+        except ssl.SSLError:
+            return False
 
     # --- What the parser calls ---------------------------------------------------------------------------------
 
@@ -124,15 +132,19 @@ class Connection(asyncio.BufferedProtocol):
         if self._reply is None:
             return
         if status < 200:
-            if status == 101:
+            # Below 100 is no status, and what would be its body is no part of the next one's.
+            if status < 100 or status == 101:
                 self._fail(UpstreamProtocol(what="status"))
             return
         self._headed = True
         self._status = status
-        length = headers.get("content-length")
-        self._until_end = length is None and "chunked" not in headers.get("transfer-encoding", "").lower()
+        length, coding = headers.get("content-length"), headers.get("transfer-encoding", "identity").lower()
+        self._until_end = length is None and coding == "identity"
         if 300 <= status < 400 and "location" in headers:
             self._fail(UpstreamRedirect(status=status))
+        elif coding not in ("chunked", "identity"):
+            # Another one was never asked for, and would be left on the body.
+            self._fail(UpstreamProtocol(what="header"))
         elif self._bodiless:
             self.usable = False
             self._finish()
@@ -142,11 +154,9 @@ class Connection(asyncio.BufferedProtocol):
     def on_body(self, body: bytes) -> None:
         if self._reply is None:
             return
-        self._came += len(body)
-        if self._came > self._max_body:
+        self._body += body
+        if len(self._body) > self._max_body:
             self._fail(UpstreamOversize(limit=self._max_body))
-        else:
-            self._chunks.append(body)
 
     def on_message_complete(self) -> None:
         if self._headed and self._reply is not None:
@@ -156,17 +166,17 @@ class Connection(asyncio.BufferedProtocol):
     # --- How a reply ends --------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
-        chunks = self._chunks
+        body, self._body = bytes(self._body), bytearray()
         try:
-            if chunks and (inflate := inflater(self._headers.get("content-encoding"), self._max_body)):
-                chunks = [inflate.feed(chunk) for chunk in chunks]
+            if body and (inflate := inflater(self._headers.get("content-encoding"), self._max_body)):
+                # In pieces: what a member of it leaves over is copied.
+                body = b"".join([inflate.feed(body[at : at + _BUFFER]) for at in range(0, len(body), _BUFFER)])
                 inflate.finish()
         except UpstreamError as err:
             self._fail(err)
             return
         reply = self._settle()
         if reply is not None:
-            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
             reply.set_result(WireReply(self._status, self._headers, body))
 
     def _fail(self, err: UpstreamError) -> None:

@@ -8,7 +8,7 @@ from schemas.errors import ConnectorFault
 
 # What a request line and a header may hold: anything else could end the line and begin another (RFC 9112 section 2.2).
 _LINE = re.compile(r"[A-Z]+ /[!\"$-~]*")
-_NAMES = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:)*")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 DEFAULTS = (
     ("accept", "Accept: */*"),
@@ -39,6 +39,6 @@ def _added(own: tuple[str, ...], defaults: tuple[tuple[str, str], ...]) -> str |
     """The lines to be added to a request's own headers of these names; None where a name cannot be one. Kept, because
     all requests for a data set have the same names."""
     given = {name.lower() for name in own}
-    if not _NAMES.fullmatch("".join([f"{name}:" for name in own])) or not _FRAMING.isdisjoint(given):
+    if not all(map(_NAME.fullmatch, own)) or not _FRAMING.isdisjoint(given):
         return None
     return "".join([f"{line}\r\n" for name, line in defaults if name not in given])

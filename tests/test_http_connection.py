@@ -1,6 +1,9 @@
 """One HTTP connection: where a reply ends, what is too much around its body, when the next request may go over it."""
 
 import asyncio
+import ssl
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +12,7 @@ from connectors.kit.hostile import Peer, flood, hostile, message, raw
 from connectors.transport import AioTransport
 from connectors.wire import WireReply, WireRequest
 from schemas.errors import UpstreamError, UpstreamProtocol, UpstreamTruncated
+from tests.certificates import Authority
 
 START = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = START + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -114,6 +118,68 @@ async def test_a_reply_that_comes_in_the_moment_of_a_cancellation_is_dropped() -
         await transport.close()
 
 
+@pytest.mark.parametrize("status", [b"000", b"099"])
+async def test_what_stands_before_the_reply_under_no_status_is_no_part_of_it(status: bytes) -> None:
+    before = b"HTTP/1.1 " + status + b" X\r\nContent-Length: 9\r\n\r\nsmuggled:"
+    with pytest.raises(UpstreamProtocol):
+        await answers(before + message(200, b"{}"))
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"gzip, chunked", b"chunked, gzip", b"chunked, chunked", b"xchunked"])
+async def test_a_transfer_coding_that_would_stay_on_the_body_is_refused(coding: bytes) -> None:
+    with pytest.raises(UpstreamProtocol):
+        await answers(START + b"Transfer-Encoding: " + coding + b"\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
+
+
+async def test_a_protocol_that_nobody_asked_for_is_refused_and_nothing_else_happens() -> None:
+    said: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    with pytest.raises(UpstreamProtocol):
+        await answers(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\nPRI *")
+    assert said == []
+
+
+async def test_a_body_without_a_length_that_we_cut_ourselves_is_not_whole() -> None:
+    async with hostile(raw(b"", then="hang")) as server:
+        transport = AioTransport(allowed_private=[server.origin])
+        task = asyncio.create_task(transport.send(WireRequest("GET", server.url, {}, b""), timeout=5))
+        await server.heard.wait()
+        (connection,) = transport._open
+        came = START + b'\r\n{"a":1}'
+        connection.get_buffer(-1)[: len(came)] = came
+        connection.buffer_updated(len(came))
+        await transport.close()
+        with pytest.raises(UpstreamTruncated):
+            await task
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("announced", [True, False])
+async def test_the_end_of_a_body_without_a_length_is_announced_over_tls(
+    tmp_path: Path, version: ssl.TLSVersion, announced: bool
+) -> None:
+    """RFC 9112 section 9.8: only the closure alert tells a whole one from one that somebody on the way cut off."""
+
+    async def serve(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(START + b'\r\n{"a":1}')
+        if not announced:
+            peer.writer.transport.abort()  # the stream ends, and nothing says so
+
+    authority = Authority(tmp_path)
+    trusting = authority.trusting()
+    trusting.maximum_version = version
+    async with hostile(serve, tls=authority.server()) as server:
+        transport = AioTransport(allowed_private=[server.origin], ssl_context=trusting)
+        ask = transport.send(WireRequest("GET", server.url, {}, b""), timeout=5)
+        if announced:
+            assert (await ask).body == b'{"a":1}'
+        else:
+            with pytest.raises(UpstreamTruncated):
+                await ask
+        await transport.close()
+
+
 async def failure(head: bytes, block: bytes) -> UpstreamError:
     async with hostile(flood(head, block)) as server:
         transport = AioTransport(allowed_private=[server.origin])
@@ -129,6 +195,7 @@ async def failure(head: bytes, block: bytes) -> UpstreamError:
     ("head", "block"),
     [
         pytest.param(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 2000, id="interim replies"),
+        pytest.param(CHUNKED, b"2\r\nxx\r\n" * 9000, id="chunks of two bytes"),
         pytest.param(CHUNKED, b"1;" + b"x" * 60_000 + b"\r\nx\r\n", id="chunk extensions"),
         pytest.param(CHUNKED + b"0\r\n", b"X-Trailer: " + b"x" * 60_000 + b"\r\n", id="trailers"),
         pytest.param(CHUNKED + b"0\r\nX: ", b"x" * 65_536, id="one trailer"),

@@ -134,6 +134,8 @@ async def test_a_url_that_is_not_plain_http_is_our_own_fault(url: str) -> None:
         ("GET", {"X\r\nY": "1"}),
         ("GET", {"X Y": "1"}),
         ("GET", {"X: 1": "1"}),
+        ("GET", {"X:1": "1"}),
+        ("POST", {"Content-Length:5": "1"}),
         ("GET", {"": "1"}),
         ("POST", {"content-length": "5"}),
         ("POST", {"Transfer-Encoding": "chunked"}),
