@@ -130,7 +130,7 @@ def consents_of(connection: Connection, lender: str | None, vault: Vault, now: d
     """All consents given to a lender (None: to any), oldest first. Raises KeysUnavailable."""
     query = CONSENT_ROWS if lender is None else CONSENT_ROWS.where(consents.c.grantee == lender)
     found = connection.execute(query.order_by(consents.c.registered_at, consents.c.id))
-    rows = [row for row in found if row.document]
+    rows = [row for row in found if row.digest]
     keys = KeySet(vault)
     for row in rows:
         keys.want(row.subject)

@@ -164,6 +164,17 @@ async def test_a_wider_consent_written_into_the_file_is_named_and_nobody_can_act
             await evidence.submit(ask("p0", "c0"))
 
 
+async def test_a_consent_whose_document_was_taken_away_is_not_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "e.db"
+    async with world(path) as evidence:
+        for n in range(2):
+            await evidence.submit(GrantConsent(grant(n), LENDER, f"c{n}"))
+        assert len(await evidence.consents_of(LENDER)) == 2
+        _write(path, ["DELETE FROM consent_documents WHERE consent_id = 'c1'"])
+        with pytest.raises(KeysUnavailable):
+            await evidence.consents_of(LENDER)
+
+
 async def test_swapped_payloads_and_keys_open_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "e.db"
     assert await _live(path, monkeypatch) == []
