@@ -485,15 +485,40 @@ def test_a_signed_reply_is_recorded_as_one_whose_signature_does_not_hold(tmp_pat
     assert not holds(made, FIRM.uscc)
 
 
-def test_a_member_whose_name_looks_like_data_is_left_out_with_all_that_stands_in_it(tmp_path: Path) -> None:
+def test_a_name_that_the_manifest_does_not_know_is_invented_too(tmp_path: Path) -> None:
     loaded = bureau(tmp_path)
     held = {"code": "none", FIRM.name: [{"x": "某人电话一二三"}, 13900000001, None], "a123456789": "x", "b": 1.5}
+    held |= {"Zhangweiguo": {"@MzEwMTE1MTk4MzA3": True}, "remark": "nobody's"}
     made = recorded(loaded, asked_for("provident_fund"), [as_json(held)])
     assert made.outcome == "confirmed_absent"
-    assert ("?", "dropped", "a name that the manifest does not know") in made.done
-    for text in (FIRM.name, "某人电话一二三", "13900000001", "a123456789"):
+    assert {path for path, _, why in made.done if why.startswith("its name")} == {
+        *("?", "?.x", "b", "Zhangweiguo", "Zhangweiguo.@MzEwMTE1MTk4MzA3", "remark")
+    }
+    for text in (FIRM.name, "某人电话一二三", "13900000001", "a123456789", "Zhangweiguo", "MzEwMTE1", "remark"):
         assert not holds(made, text)
     assert ("b", "replaced", "not in the manifest") in made.done
+    assert holds(recorded(loaded, asked_for("provident_fund", keep=["remark"]), [as_json(held)]), "remark")
+
+
+def test_what_says_how_a_reply_is_written_stays_only_as_a_word_that_is_known() -> None:
+    loaded, fixture = of("sh-hrss", "stale")
+    came = replies(loaded, fixture)
+    kind = {"content-type": "application/x-13900000001+xml; charset=gb18030"}
+    odd = [WireReply(200, kind, one.body.replace(b'encoding="GB18030"', b'encoding="A13900000001"')) for one in came]
+    assert odd[0].body != came[0].body
+    made = recorded(loaded, wanted(fixture), odd)
+    assert not holds(made, "13900000001")
+    assert holds(made, "application/xml; charset=gb18030")
+
+
+def test_of_a_reply_that_gives_a_token_only_its_kind_and_its_end_stay() -> None:
+    loaded, fixture = of("sh-ywtb", "registration-found")
+    first, *rest = replies(loaded, fixture)
+    token = {**json.loads(first.body), "expires_in": 7155, "uid": "1357924680", "tel": 62478359, "dept": "6247835"}
+    made = recorded(loaded, wanted(fixture), [first._replace(body=json.dumps(token).encode()), *rest])
+    for text in (token["access_token"], "1357924680", "62478359", "6247835"):
+        assert not holds(made, text)
+    assert holds(made, "7155")
 
 
 def test_a_byte_order_mark_and_the_charset_of_the_reply_are_those_of_the_original() -> None:

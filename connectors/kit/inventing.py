@@ -104,6 +104,10 @@ class Inventor:
             return _dressed(text, self._once("person", core, lambda n: _person(core, n)))
         return _dressed(text, self._once("words", core, lambda n: f"虚构文字{n}"))
 
+    def member(self, key: str) -> str:
+        """For the name of a member, an element or (behind @) an attribute."""
+        return ("@" if key.startswith("@") else "") + self._once("member", key, lambda n: f"unknown{n}")
+
     def number(self, text: str) -> str:
         """For an amount: sign, point, separators and zeros stay, every other digit is another one."""
         return self._once("number", text, lambda _: "".join(self._digit(c) for c in text))

@@ -61,6 +61,7 @@ def terms_of(
     outcome = dataset.outcome or manifest.outcome
     keys = {key for path in roles for key in path_keys(path)} | {key for path in dataset.rows.ignore for key in [path]}
     keys |= {key for step in manifest.decode.steps for key in path_keys(step.partition(":")[2])}
+    keys |= {key for path in keep for key in path_keys(path)}
     return Terms(
         roles,
         frozenset(keys),

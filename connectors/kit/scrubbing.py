@@ -25,9 +25,15 @@ from schemas.errors import UpstreamError
 Done = Literal["kept", "replaced", "dropped"]
 _PAGE = re.compile(r"[0-9]{1,7}")
 _AMOUNT = re.compile(r"(?=.{0,30}$)[-+−－￥¥ ]*[0-9０-９.,，．]+[%％ ]*(?:[万亿]?元?|[分人])整?", re.DOTALL)
-_GRANT = re.compile(r"bearer|[0-9]{1,7}|1[0-9]{9}|1[0-9]{12}", re.IGNORECASE)
+_GRANT = {"token_type": re.compile("bearer", re.IGNORECASE), "expires_in": re.compile("[0-9]{1,7}")}
+"""What stays of a reply that gives a token (RFC 6749 section 5.1), by its path."""
+_TOKEN_KEYS = frozenset({"access_token", *_GRANT})
+_KIND = re.compile(r"(?:application|text)/(?:json|xml|html|plain)(?=;|\s|$)")
 _RESULT = re.compile(r"[A-Z0-9_-]{1,10}")
-_DECLARATION = re.compile(r"""\s*(<\?xml version=["']1\.[01]["'](?: encoding=["'][A-Za-z0-9-]{1,20}["'])?\s*\?>)""")
+_DECLARATION = re.compile(
+    r"""\s*(<\?xml version=["']1\.[01]["'](?: encoding=["'](?:utf-8|utf-16|gb18030|gbk|gb2312)["'])?\s*\?>)""",
+    re.IGNORECASE,
+)
 _KEY = re.compile(r"(?!(?:[^0-9]*[0-9]){6})[A-Za-z_@#][A-Za-z0-9_.:-]{0,63}")
 _SHORT = 4
 """Fewer ASCII characters than this in a mapped text are a mark of a kind and name nobody."""
@@ -56,9 +62,9 @@ def scrubbed(reply: WireReply, terms: Terms, inventor: Inventor, notes: Notes) -
     content_type = reply.headers.get("content-type", "")
     for name in sorted(reply.headers.keys() - {"content-type"}):
         notes.note(f"header {name}", "dropped", "no fixture needs it")
-    kind = re.match(r"[a-z]+/[a-z0-9.+-]{1,60}(?=;|\s|$)", content_type.lower())
+    kind = _KIND.match(content_type.lower())
     charset = re.search(r"charset\s*=\s*\"?([A-Za-z0-9-]{1,20})", content_type)
-    told = kind[0] if kind else "application/octet-stream"
+    told = kind[0] if kind else f"application/{terms.steps[0]}"
     if charset and charset[1].lower() in _CHARSET_OF:
         told += f"; charset={charset[1]}"
     headers = {"content-type": told}
@@ -136,17 +142,7 @@ class _Walk:
         if instead and path in instead and path:
             return instead[path]
         if isinstance(tree, dict):
-            made: dict[str, Tree] = {}
-            for key, value in tree.items():
-                inner = joined(path, key)
-                if key not in self.terms.keys and not _KEY.fullmatch(key):
-                    # A key that the manifest does not know may itself be somebody's name or number.
-                    self.notes.note(joined(path, "?"), "dropped", "a name that the manifest does not know")
-                    self._hide(key, path)
-                    self._hide_all(value, path)
-                    continue
-                made[key] = self.tree(value, inner, known=known, instead=instead)
-            return made
+            return dict(self._member(key, value, path, known, instead) for key, value in tree.items())
         if isinstance(tree, list):
             return [self.tree(one, path, known=known, instead=instead) for one in tree]
         if tree is None or isinstance(tree, bool) or tree == "":
@@ -154,13 +150,27 @@ class _Walk:
         role = self.terms.roles.get(path) if known else None
         return self._leaf(tree, path, role)
 
+    def _member(
+        self, key: str, value: Tree, path: str, known: bool, instead: Mapping[str, Tree] | None
+    ) -> tuple[str, Tree]:
+        mine = key in self.terms.keys or key == "#text" or (self.terms.token and key in _TOKEN_KEYS)
+        inner = joined(path, key if mine or _KEY.fullmatch(key) else "?")
+        made = self.tree(value, inner, known=known, instead=instead)
+        if mine:
+            return key, made
+        # A name that the manifest does not know may itself be somebody's, or somebody's number.
+        self.notes.note(inner, "replaced", "its name: the manifest does not know it")
+        if not _KEY.fullmatch(key):
+            self._hide(key, path)
+        return self.inventor.member(key), made
+
     def _leaf(self, value: str | int | Decimal, path: str, role: Role | None) -> Tree:
         text = value if isinstance(value, str) else _written(value)
         if role and (role.is_word(text) or self._is_its_kind(value, text.strip(), role)):
             self.notes.note(path, "kept", "a value of the manifest's own" if role.is_word(text) else role.kind)
             self.notes.words.add(text.strip())
             return value
-        if self.terms.token and _GRANT.fullmatch(text):
+        if self.terms.token and path in _GRANT and _GRANT[path].fullmatch(text):
             self.notes.note(path, "kept", "of a token: its kind and its end")
             return value
         if (found := self.inventor.identifier(text)) is None and path in self.terms.keep:
@@ -204,17 +214,6 @@ class _Walk:
 
     def _hide(self, text: str, path: str) -> None:
         self.notes.hidden.setdefault(text.strip(), path)
-
-    def _hide_all(self, tree: Tree, path: str) -> None:
-        if isinstance(tree, dict):
-            for key, value in tree.items():
-                self._hide(key, path)
-                self._hide_all(value, path)
-        elif isinstance(tree, list):
-            for one in tree:
-                self._hide_all(one, path)
-        elif tree is not None and not isinstance(tree, bool):
-            self._hide(tree if isinstance(tree, str) else _written(tree), path)
 
 
 def _written(number: int | Decimal) -> str:
