@@ -48,7 +48,7 @@ def problem(report: BundleReport) -> tuple[str, str]:
 def test_a_bundle_shows_every_step_and_is_trusted_only_with_keys_from_elsewhere() -> None:
     report = verify_bundle(BUNDLE)
     assert report.text().splitlines() == [
-        f"proven: profile p1, in the log {ORIGIN} of 4",
+        f"consistent: profile p1, in the log {ORIGIN} of 4",
         "entry 0: consent.granted 2026-11-24T06:00:00.000+00:00 by bank-a",
         "entry 1: permit.granted 2026-11-24T06:00:00.000+00:00 by bank-a",
         "entry 2: profile.issued 2026-11-24T06:00:00.000+00:00 by bank-a",
@@ -58,6 +58,7 @@ def test_a_bundle_shows_every_step_and_is_trusted_only_with_keys_from_elsewhere(
     ]
     report = verify_bundle(BUNDLE, [STRANGER, VKEY], SIGNER.jwks())
     assert (report.ok, report.log_trusted, report.profile_trusted) == (True, True, True)
+    assert report.text().startswith("proven: profile p1, ")
     assert report.text().endswith(f"log signed by {VKEY.label()}\nprofile signed by {SIGNER.kid}\n")
     assert verify_bundle(BUNDLE, [VKEY]).text().endswith("signer of the profile not trusted\n")
 

@@ -106,7 +106,9 @@ class BundleReport:
         if self.problem or not self.checkpoint:
             lines = [f"broken: {': '.join(self.problem or ())}"]
         else:
-            lines = [f"proven: profile {self.profile}, in the log {self.checkpoint.origin} of {self.checkpoint.size}"]
+            trusted = self.log_trusted and (self.profile_trusted or not self.profile_keys)
+            answer = "proven" if trusted else "consistent"
+            lines = [f"{answer}: profile {self.profile}, in the log {self.checkpoint.origin} of {self.checkpoint.size}"]
             lines += [f"entry {index}: {event} {time} by {actor}" for index, event, time, actor in self.entries]
             lines += [f"entry {index}, {name}: {DESTROYED}" for index, name in self.destroyed]
             signed = f"log signed by {', '.join(self.signers)}"

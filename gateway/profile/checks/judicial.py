@@ -98,8 +98,8 @@ def _dishonest(material: Material) -> Dict:
             SERIOUS,
             sections,
             values,
-            "一处列其为失信被执行人；另一处没有答复。",
-            "One source names it a dishonest debtor; the other gave no answer.",
+            "一处列其为失信被执行人；没有另一处的应答。",
+            "One source names it a dishonest debtor; of the other there is no answer.",
             taken=taken,
         )
     if not known:
@@ -109,8 +109,8 @@ def _dishonest(material: Material) -> Dict:
             INFO,
             sections,
             values,
-            "法院与信用名单未都给出完整答复，不能断定没有失信记录。",
-            "Court and credit list did not both answer in full: «no record» cannot be concluded.",
+            "未同时取得法院与信用名单的完整应答，不能断定没有失信记录。",
+            "There are not whole answers of both court and credit list: «no record» cannot be concluded.",
         )
     return finding(
         "judicial",
@@ -155,8 +155,8 @@ def _declared(material: Material) -> Dict:
         return result(
             UNKNOWN,
             INFO,
-            "法院没有答复，或企业未申报案件数。",
-            "The court gave no answer, or the enterprise declared no number of cases.",
+            "没有法院的应答，或企业未申报案件数。",
+            "There is no answer of the court, or the enterprise declared no number of cases.",
         )
     if isinstance(declared, int) and len(cases) > declared:
         return result(

@@ -51,9 +51,9 @@ def check(
     mortgages = [_mortgage(material, answer, total, doubtful, policy) for answer, total in secured_total]
     seizures = [_seizure(material, answer) for answer in material.of("seizures")]
     return [
-        *(owners or [_no_source("real_estate", "不动产登记", "Real-estate ownership")]),
-        *(mortgages or [_no_source("mortgages", "抵押登记", "The mortgage register", material)]),
-        *(seizures or [_no_source("seizures", "查封登记", "The register of seizures")]),
+        *(owners or [_no_source("real_estate", "不动产登记", "the real-estate register")]),
+        *(mortgages or [_no_source("mortgages", "抵押登记", "the mortgage register", material)]),
+        *(seizures or [_no_source("seizures", "查封登记", "the register of seizures")]),
     ]
 
 
@@ -63,8 +63,8 @@ def _no_source(section: str, zh: str, en: str, material: Material | None = None)
     return unknown(
         "property",
         [section],
-        f"{zh}没有答复；未知，不等于没有。",
-        f"{en} gave no answer: unknown, which is not «none».",
+        f"没有{zh}的应答（未查询或未答复）：未知，不等于没有。",
+        f"There is no answer of {en} (not asked, or none came): unknown, which is not «none».",
         values,
     )
 
