@@ -67,12 +67,18 @@ class RetryBudget:
         self._roll()
         self._good += 1
 
+    def left(self) -> bool:
+        self._roll()
+        return self._retries + 1 <= max(self.FLOOR, self.SHARE * self._good)
+
+    def spend(self, requests: int) -> None:
+        self._retries += requests
+
     def take(self) -> bool:
         """Count a retry and say yes, or say no."""
-        self._roll()
-        if self._retries + 1 > max(self.FLOOR, self.SHARE * self._good):
+        if not self.left():
             return False
-        self._retries += 1
+        self.spend(1)
         return True
 
     def _roll(self) -> None:

@@ -210,6 +210,16 @@ async def test_a_second_refusal_is_final(tmp_path: Path) -> None:
     assert tokens == ["t1", "t2"]
 
 
+async def test_who_refuses_everybody_for_good_is_not_asked_for_ever_new_tokens(tmp_path: Path) -> None:
+    script, tokens = issuer(lambda number: False)
+    made = oauth(tmp_path, script)
+    for _ in range(50):
+        with pytest.raises(UpstreamDenied):
+            await fetch(made)
+    assert tokens == ["t1", "t2", "t3"]
+    assert len(script.requests) == 50 + len(tokens) + 2
+
+
 async def test_a_token_serves_all_data_sets_that_share_its_switches(tmp_path: Path) -> None:
     script, tokens = issuer(lambda number: True)
     made = oauth(tmp_path, script)

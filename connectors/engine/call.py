@@ -89,22 +89,24 @@ class Caller:
         """``what`` is what the time-line calls it. Raises UpstreamError, or ConsentError as soon as the guard stops a
         send or an arrival."""
 
-        renewed = False
+        renewed, budget = False, self._line.budget
 
         async def once() -> Answer:
             nonlocal renewed
             try:
                 return await self._told(template, values, judge, what)
             except _Refused as refused:
-                again = self._signer.refused(refused.request) or refused.late
+                again = budget.left() and (self._signer.refused(refused.request) or refused.late)
                 if renewed or not again:
                     raise refused.reason from None
             # The credentials were renewed, or we know now what time it is there: one more try in all, and its refusal
             # is final.
-            renewed = True
+            renewed, before = True, self._progress.calls
             try:
                 return await self._told(template, values, judge, what)
             except _Refused as refused:
+                # What did not help was a retry: where we are refused for good, nobody goes on fetching tokens.
+                budget.spend(self._progress.calls - before)
                 raise refused.reason from None
 
         async def order() -> Answer:
@@ -115,9 +117,7 @@ class Caller:
 
         line, call = self._line, order if what == _SUBMIT else once
         try:
-            return await attempts(
-                call, policy=line.policy, budget=line.budget, deadline=self.deadline, sleep=line.sleep
-            )
+            return await attempts(call, policy=line.policy, budget=budget, deadline=self.deadline, sleep=line.sleep)
         except _Final as final:
             raise final.reason from None
 
