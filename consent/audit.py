@@ -107,7 +107,8 @@ class _Told:
             self._state(index, entry)
         elif event == "permit.granted":
             held = self.consents[(entry["consent"],)]
-            held["uses"] = entry["use"]
+            before = held["last_permit"]
+            held.update(uses=entry["use"], last_permit=index)
             self.permits[(entry["permit"],)] = {
                 **same,
                 "version": entry["version"],
@@ -115,6 +116,7 @@ class _Told:
                 "granted_at": time,
                 "valid_until": entry["valid_until"],
                 "log_index": index,
+                "before": before,
                 "outcome": OPEN,
                 "closed_at": None,
                 "profile_id": None,
@@ -180,7 +182,7 @@ class _Told:
 
     def _state(self, index: int, entry: dict[str, Any]) -> None:
         consent, state = entry["consent"], _STATES[entry["event"]].value
-        first: Values = {"subject": entry["subject"], "registered_at": entry["time"], "uses": 0}
+        first: Values = {"subject": entry["subject"], "registered_at": entry["time"], "uses": 0, "last_permit": None}
         held = self.consents.setdefault((consent,), first)
         held.update(state=state, version=entry["version"])
         self.statuses[consent, entry["version"]] = {

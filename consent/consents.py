@@ -156,7 +156,7 @@ class GrantConsent(Command[Consent]):
         registered = batch.texts.get(self.grant.text_version) is not None
         document = document_of(self.grant, persons, text_registered=registered, amends=[*amends])
         subject = batch.vault.pseudonym(self.grant.subject.uscc)
-        row = ConsentRow(consent_id, subject, document, batch.time, ConsentState.ACTIVE, 1, 0, terms_of(document))
+        row = ConsentRow(consent_id, subject, document, batch.time, ConsentState.ACTIVE, 1, 0, None, terms_of(document))
         batch.consents.add(row)
         # Both classes now, so that no later step finds a subject with half its keys.
         batch.keys.get(subject, RetentionClass.PAYLOAD)

@@ -162,8 +162,17 @@ class OpenPermit(Command[Permit]):
             id=self.permit_id,
         )
         row = PermitRow(
-            self.permit_id, held.id, held.version, self.lender, held.subject, batch.time, valid_until, index
+            self.permit_id,
+            held.id,
+            held.version,
+            self.lender,
+            held.subject,
+            batch.time,
+            valid_until,
+            index,
+            held.last_permit,
         )
+        held.last_permit = index
         batch.permits.add(row)
         if self.idempotency_key is not None:
             batch.permits.set_key(

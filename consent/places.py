@@ -1,17 +1,38 @@
-"""Where in the log the entries about consents and enterprises stand.
+"""Where the permits of consents are, and where in the log the entries about consents and enterprises stand.
 
-Nearly every entry is of one of two events. Those have a row of a permit or of a profile beside them, which is found by
-its consent and knows its place: so they need no index of the log's own, which each of them would write into at random.
+An index by consent is written into at random, a page for every permit. So there is none: a consent's row names its
+newest permit, and each permit the one before it. The log itself has indexes by consent and subject for all events but
+two, which nearly every entry is of: a permit's row, or a profile's beside it, knows their places.
 """
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, literal_column, select, union_all
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CTE, ColumnElement, CompoundSelect, Select, literal_column, select, union_all
 
 from consent.tables import consents, log_entries, permits, profiles
+from schemas.base import utc_text
 
 FREQUENT = ("permit.granted", "profile.issued")
 # Word for word the condition of the indexes: only then is it plain to the database that they serve.
 RARE: ColumnElement[bool] = literal_column("event NOT IN ('permit.granted', 'profile.issued')")
+CLOCK_STEP = timedelta(hours=1)
+"""What is asked by time is found as long as the writer's clock never went back further than this."""
 _POSITION = select(log_entries.c.position)
+
+
+def floor(moment: str) -> str:
+    """Before a permit that was granted before this, none was granted after ``moment``; both UTC text."""
+    return utc_text(datetime.fromisoformat(moment) - CLOCK_STEP)
+
+
+def permits_of(ids: Select[tuple[str]], floor: ColumnElement[str] | None = None) -> CTE:
+    """Every permit under the consents, with all its columns; where given, down to the ``floor``."""
+    newest = select(permits).join_from(consents, permits, permits.c.log_index == consents.c.last_permit)
+    newest = newest.where(consents.c.id.in_(ids))
+    chain = (newest if floor is None else newest.where(permits.c.granted_at > floor)).cte(recursive=True)
+    before: Select[Any] = select(permits).join_from(chain, permits, permits.c.log_index == chain.c.before)
+    return chain.union_all(before if floor is None else before.where(permits.c.granted_at > floor))
 
 
 def about_consents(ids: Select[tuple[str]]) -> CompoundSelect[tuple[int]]:
@@ -26,8 +47,6 @@ def about_subject(subject: ColumnElement[str]) -> CompoundSelect[tuple[int]]:
 
 
 def _frequent(ids: Select[tuple[str]]) -> tuple[Select[tuple[int]], Select[tuple[int]]]:
-    issued = select(profiles.c.log_index).join_from(permits, profiles, profiles.c.id == permits.c.profile_id)
-    return (
-        select(permits.c.log_index).where(permits.c.consent_id.in_(ids)),
-        issued.where(permits.c.consent_id.in_(ids)),
-    )
+    granted = permits_of(ids)
+    issued = select(profiles.c.log_index).join_from(granted, profiles, profiles.c.id == granted.c.profile_id)
+    return select(granted.c.log_index), issued

@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, and_, bindparam, literal_column, select
+from sqlalchemy import Connection, String, and_, bindparam, literal_column, select
 
 from consent.keys import KeySet
 from consent.log.jws import unb64url
 from consent.log.origins import Origin
+from consent.places import floor, permits_of
 from consent.profiles import profile_entry, reply_name
 from consent.rows import ISSUED
 from consent.storage import fetch
-from consent.tables import permits, profiles, sealed
+from consent.tables import profiles, sealed
 from consent.vault import RetentionClass, Sealed, SubjectKey, Vault
 
 MOST = 16
@@ -27,19 +28,19 @@ MOST = 16
 WHOLE = ("present", "empty_confirmed")
 """States of answers that may be used again: what a failure left out is asked for again."""
 
+_PERMITS = permits_of(select(bindparam("consent_id", type_=String)), bindparam("floor", type_=String))
 _EARLIER = (
-    select(permits.c.id, permits.c.subject, profiles.c.id, profiles.c.revision, profiles.c.log_index)
+    select(_PERMITS.c.id, _PERMITS.c.subject, profiles.c.id, profiles.c.revision, profiles.c.log_index)
     .join_from(
-        permits, profiles, and_(profiles.c.id == permits.c.profile_id, profiles.c.revision == permits.c.revision)
+        _PERMITS, profiles, and_(profiles.c.id == _PERMITS.c.profile_id, profiles.c.revision == _PERMITS.c.revision)
     )
     .where(
-        permits.c.consent_id == bindparam("consent_id"),
-        permits.c.granted_at > bindparam("since"),
-        permits.c.version == bindparam("version"),
-        permits.c.lender == bindparam("lender"),
-        permits.c.outcome == bindparam("outcome"),
+        _PERMITS.c.granted_at > bindparam("since"),
+        _PERMITS.c.version == bindparam("version"),
+        _PERMITS.c.lender == bindparam("lender"),
+        _PERMITS.c.outcome == bindparam("outcome"),
     )
-    .order_by(permits.c.granted_at.desc())
+    .order_by(_PERMITS.c.granted_at.desc())
     .limit(literal_column(str(MOST)))
     .offset(literal_column("0"))
 )
@@ -86,7 +87,7 @@ def earlier(
     whole. Raises KeysUnavailable."""
     found: dict[Way, Kept] = {}
     told = {"consent_id": leave.consent_id, "version": leave.version, "lender": leave.lender}
-    rows = fetch(connection, _EARLIER, **told, since=since, outcome=ISSUED)
+    rows = fetch(connection, _EARLIER, **told, since=since, floor=floor(since), outcome=ISSUED)
     keys = KeySet(vault)
     for subject in {row[1] for row in rows}:
         keys.want(subject)

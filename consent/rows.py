@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, String, bindparam, func, insert, select, update
 
 from consent.keys import KeySet
+from consent.places import floor, permits_of
 from consent.policy import Terms, View
 from consent.storage import Writing, among, fetch, listed
 from consent.tables import consent_documents, consents, idempotency, permits
@@ -40,6 +41,8 @@ class ConsentRow:
     state: ConsentState
     version: int
     uses: int
+    last_permit: int | None
+    """The log index of its newest permit."""
     terms: Terms
     recent: int = 0
     opened: int = 0
@@ -50,11 +53,11 @@ class ConsentRow:
     @classmethod
     def read(cls, row: Sequence[Any], vault: Vault, key: Callable[[], SubjectKey]) -> "ConsentRow":
         """From a row of ``CONSENT_ROWS``; ``key`` gives its subject's evidence key. Raises KeysUnavailable."""
-        return cls.of(row, vault.open_document(row[0], row[2], row[7], key))
+        return cls.of(row, vault.open_document(row[0], row[2], row[8], key))
 
     @classmethod
     def of(cls, row: Sequence[Any], document: bytes) -> "ConsentRow":
-        return cls(row[0], row[1], document, row[3], _STATES[row[4]], row[5], row[6], terms_of(document))
+        return cls(row[0], row[1], document, row[3], _STATES[row[4]], row[5], row[6], row[7], terms_of(document))
 
     def view(self) -> View:
         return View(self.terms, self.state, self.uses, self.recent)
@@ -68,6 +71,7 @@ _CONSENTS = select(
     consents.c.state,
     consents.c.version,
     consents.c.uses,
+    consents.c.last_permit,
 )
 CONSENT_ROWS = _CONSENTS.add_columns(consent_documents.c.document).join_from(consents, consent_documents, isouter=True)
 """Consents with their sealed documents. One whose document was destroyed has none, and an empty digest."""
@@ -75,20 +79,28 @@ _WANTED = _CONSENTS.where(among(consents.c.id, "ids"))
 _DOCUMENTS = select(consent_documents.c.consent_id, consent_documents.c.document).where(
     among(consent_documents.c.consent_id, "ids")
 )
-_RECENT = select(func.count()).where(among(permits.c.consent_id, "ids"), permits.c.granted_at > bindparam("since"))
+_ASKED = select(consents.c.id).where(among(consents.c.id, "ids"))
+_PERMITS_OF = permits_of(_ASKED, bindparam("floor", type_=String))
+_RECENT = select(func.count()).select_from(_PERMITS_OF).where(_PERMITS_OF.c.granted_at > bindparam("since"))
 _ADD_CONSENT = insert(consents)
 _ADD_DOCUMENT = insert(consent_documents)
 _CHANGE_CONSENT = (
     update(consents)
     .where(consents.c.id == bindparam("id"))
-    .values(state=bindparam("state"), version=bindparam("version"), uses=bindparam("uses"))
+    .values(
+        state=bindparam("state"),
+        version=bindparam("version"),
+        uses=bindparam("uses"),
+        last_permit=bindparam("last_permit"),
+    )
 )
 
 
 def _recent(connection: Connection, row: ConsentRow, now: datetime, days: int) -> int:
     """Permits of the last ``days`` days, those of the consents that this one amends among them."""
     ids = listed([row.id, *row.terms.grant.amends])
-    return connection.scalar(_RECENT, {"ids": ids, "since": utc_text(now - timedelta(days=days))}) or 0
+    since = utc_text(now - timedelta(days=days))
+    return connection.scalar(_RECENT, {"ids": ids, "since": since, "floor": floor(since)}) or 0
 
 
 class ConsentSet:
@@ -170,6 +182,7 @@ class ConsentSet:
                     "state": r.state.value,
                     "version": r.version,
                     "uses": r.uses,
+                    "last_permit": r.last_permit,
                 }
             )
         changed = [r for r in rows if r.changed and not r.new]
@@ -186,6 +199,8 @@ class PermitRow:
     granted_at: str
     valid_until: str
     log_index: int
+    before: int | None
+    """The log index of the permit before it under the same consent."""
     outcome: str = OPEN
     closed_at: str | None = None
     profile_id: str | None = None
@@ -219,6 +234,7 @@ _PERMIT_COLUMNS = (
     "granted_at",
     "valid_until",
     "log_index",
+    "before",
     "outcome",
     "closed_at",
     "profile_id",

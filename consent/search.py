@@ -16,7 +16,7 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, bindparam, literal, select
 
 from consent.keys import KeySet
-from consent.places import FREQUENT, RARE, about_consents, about_subject
+from consent.places import CLOCK_STEP, FREQUENT, RARE, about_consents, about_subject
 from consent.reads import LogEntry
 from consent.rows import CONSENT_ROWS, ConsentRow
 from consent.storage import among, listed
@@ -27,8 +27,6 @@ from schemas.consent import Enterprise
 from schemas.errors import KeysUnavailable
 
 SCAN = 5000
-CLOCK_STEP = timedelta(hours=1)
-"""A time finds its entries as long as the writer's clock never went back further than this."""
 _COLUMNS = log_entries.c
 _TIME = select(_COLUMNS.time).where(_COLUMNS.position == bindparam("index"))
 _LISTS = ("items", "sources")

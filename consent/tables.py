@@ -28,6 +28,7 @@ consents = Table(
     Column("state", String(16), nullable=False),
     Column("version", Integer, nullable=False),  # of the newest row in consent_status
     Column("uses", Integer, nullable=False),
+    Column("last_permit", Integer),  # the log index of its newest permit
     # Every permit counts in its row. Room on the same page keeps the new version out of all three indexes.
     postgresql_with={"fillfactor": 50},
 )
@@ -73,12 +74,12 @@ permits = Table(
     Column("subject", String(64), nullable=False),
     Column("granted_at", String(35), nullable=False),
     Column("valid_until", String(35), nullable=False),
-    Column("log_index", Integer, nullable=False),
+    Column("log_index", Integer, nullable=False, unique=True),
+    Column("before", Integer),  # that of the permit before it under the same consent
     Column("outcome", String(64), nullable=False),  # open, issued, or the code of the failure
     Column("closed_at", String(35)),
     Column("profile_id", String(200)),
     Column("revision", Integer, nullable=False),  # of the newest profile, 0 before the first
-    Index("permits_by_consent", "consent_id", "granted_at"),
     Index(
         "permits_open",
         "valid_until",

@@ -84,6 +84,8 @@ async def test_whatever_happens_to_a_consent_its_rows_are_what_the_log_says(
 
 TAMPERED = [
     ("UPDATE consents SET uses = 0 WHERE id = 'c0'", ("consents", "c0", "uses")),
+    ("UPDATE consents SET last_permit = NULL WHERE id = 'c0'", ("consents", "c0", "last_permit")),
+    ("UPDATE permits SET before = NULL WHERE before IS NOT NULL", ("permits", "p2", "before")),
     ("UPDATE consents SET state = 'active' WHERE id = 'c0'", ("consents", "c0", "state")),
     ("UPDATE consents SET version = 1 WHERE id = 'c0'", ("consents", "c0", "version")),
     ("UPDATE consents SET grantee = 'bank-b' WHERE id = 'c0'", ("consents", "c0", "grantee")),
@@ -96,7 +98,7 @@ TAMPERED = [
     ("DELETE FROM consents WHERE id = 'c1'", ("consents", "c1", "missing")),
     (
         "INSERT INTO consents SELECT 'c9', grantee, subject, digest, registered_at, valid_to, retention_days, "
-        "'active', 1, 0 FROM consents WHERE id = 'c1'",
+        "'active', 1, 0, NULL FROM consents WHERE id = 'c1'",
         ("consents", "c9", "not in the log"),
     ),
     ("DELETE FROM consent_status WHERE version = 4", ("consent_status", "c0.4", "missing")),

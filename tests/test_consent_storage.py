@@ -69,5 +69,7 @@ def test_what_a_batch_asks_by_a_list_of_keys_is_found_by_an_index(database: Data
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("[]",) * text.count("?"))
             steps = [step for *_, step in plan]
             assert any(step.startswith("SEARCH") for step in steps), steps
-            assert [step for step in steps if step.startswith("SCAN") and "json_each" not in step] == []
+            # What a recursion has found so far is named so, and has no index.
+            scans = [step for step in steps if step.startswith("SCAN") and not step.startswith("SCAN anon_")]
+            assert [step for step in scans if "json_each" not in step] == []
     database.dispose()

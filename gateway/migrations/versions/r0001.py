@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("uses", sa.Integer(), nullable=False),
+        sa.Column("last_permit", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         postgresql_with={"fillfactor": 50},
         if_not_exists=True,
@@ -247,15 +248,16 @@ def upgrade() -> None:
         sa.Column("granted_at", sa.String(length=35), nullable=False),
         sa.Column("valid_until", sa.String(length=35), nullable=False),
         sa.Column("log_index", sa.Integer(), nullable=False),
+        sa.Column("before", sa.Integer(), nullable=True),
         sa.Column("outcome", sa.String(length=64), nullable=False),
         sa.Column("closed_at", sa.String(length=35), nullable=True),
         sa.Column("profile_id", sa.String(length=200), nullable=True),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["consent_id"], ["consents.id"]),
         sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("log_index"),
         if_not_exists=True,
     )
-    op.create_index("permits_by_consent", "permits", ["consent_id", "granted_at"], unique=False, if_not_exists=True)
     op.create_index(
         "permits_open",
         "permits",
