@@ -149,6 +149,16 @@ async def test_what_is_too_old_by_the_manifest_or_for_the_lender_is_asked_for_ag
     assert (calls > 0, profile["sources"][0]["origin"]) == (True, None)
 
 
+async def test_what_was_fetched_before_the_clock_was_set_back_is_asked_for_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.watch, "ahead", timedelta(seconds=-20))
+    consent = await world.consent()
+    await asked(world, consent)
+    profile, calls = await asked(world, consent, max_age="60d")
+    assert (calls > 0, profile["sources"][0]["origin"]) == (True, None)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -73,7 +73,8 @@ async def earlier_answers(services: Services, leave: Leave, plan: Plan, max_age:
 
     def fits(way: Way, source: Mapping[str, Any], reply: Mapping[str, Any]) -> bool:
         exact = source["connector_version"] == versions[way] and reply["fields"] == sorted(items[way].fields)
-        return exact and now - datetime.fromisoformat(source["fetched_at"]) <= timedelta(days=max_age)
+        # Fetched after now: the clock was set back meanwhile, and nobody knows how old it is.
+        return exact and timedelta(0) <= now - datetime.fromisoformat(source["fetched_at"]) <= timedelta(days=max_age)
 
     # A permit lasts a while, and what it brought came after it was granted.
     since = now - timedelta(days=max_age, seconds=services.settings.limits.permit_seconds)
