@@ -42,7 +42,7 @@ WAY = Way("sh-hrss", "social_insurance", None)
 ITEM = Item(WAY.platform, WAY.dataset, frozenset({"month"}))
 PERIOD = {"first": "2025-12", "last": "2026-11"}
 SOURCE = {"platform": WAY.platform, "dataset": WAY.dataset, "via": None, "state": "present", "origin": None}
-SOURCE |= {"commitment": "ab" * 32}
+SOURCE |= {"commitment": "ab" * 32, "fetched_at": "2026-11-24T06:00:00.000+00:00"}
 JWS = (
     ProfileSigner(Ed25519PrivateKey.from_private_bytes(bytes(32)))
     .sign({"purpose": "loan_review", "period": PERIOD, "sources": [SOURCE]})
