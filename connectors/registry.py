@@ -74,7 +74,7 @@ def load_connectors(
 
     A platform that is switched off is left out, and so is one that needs secrets and has no entry: nobody here has an
     account with it. Raises what ``find`` and ``reached`` raise, and ConfigurationError for a secret that is missing or
-    malformed.
+    malformed, by its place in the settings.
     """
     found = find(folders, allow)
     entries = {name: (entry[0], tunings.get(name, AS_STATED)) for name, entry in platforms.items()}
@@ -83,19 +83,22 @@ def load_connectors(
     def build(loaded: Loaded) -> SwitchedConnector:
         _, base_url, secrets = platforms.get(loaded.manifest.id, _AS_IT_STANDS)
         address = base_url or loaded.manifest.base_url
-        below = _below(loaded.manifest, address, secrets, transport)
-        return SwitchedConnector(
-            loaded,
-            below,
-            secrets,
-            base_url=address,
-            clock=clock,
-            nonce=nonce,
-            sleep=sleep,
-            state=state,
-            tuning=tunings.get(loaded.manifest.id, AS_STATED),
-            callback_url=callback_url,
-        )
+        try:
+            below = _below(loaded.manifest, address, secrets, transport)
+            return SwitchedConnector(
+                loaded,
+                below,
+                secrets,
+                base_url=address,
+                clock=clock,
+                nonce=nonce,
+                sleep=sleep,
+                state=state,
+                tuning=tunings.get(loaded.manifest.id, AS_STATED),
+                callback_url=callback_url,
+            )
+        except ConfigurationError as error:
+            raise _in_settings(loaded.manifest.id, error) from None
 
     return Live(chosen, build, Switches(switches))
 
@@ -130,6 +133,13 @@ def reached(
 def _meant(name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name, known, n=1)
     return f": did you mean `{close[0]}`?" if close else ""
+
+
+def _in_settings(name: str, error: ConfigurationError) -> ConfigurationError:
+    place = str(error.details.get("at", ""))
+    if place.startswith("secrets."):
+        place = f"platforms.{name}.credentials.{place.removeprefix('secrets.')}"
+    return ConfigurationError(**{**error.details, "connector": name, "at": place})
 
 
 def _below(manifest: Manifest, address: str, secrets: Mapping[str, str], transport: Transport) -> Transport:

@@ -94,9 +94,31 @@ def offers(settings: Settings) -> dict[str, Loaded]:
     entries = {name: (p.enabled, p.tuning()) for name, p in settings.platforms.items()}
     found = reached(find(_folders(settings), settings.allow_connectors), entries, settings.allow_connectors)
     strategy_of(settings, found)
-    for loaded in found.values():
-        loaded.reachable(settings.callbacks)
     return found
+
+
+def _connectors(settings: Settings, transport: AioTransport, state: DatabaseState) -> Live:
+    return load_connectors(
+        folders=_folders(settings),
+        allow=settings.allow_connectors,
+        platforms={name: (p.enabled, p.base_url, _credentials(name, p)) for name, p in settings.platforms.items()},
+        tunings={name: p.tuning() for name, p in settings.platforms.items()},
+        transport=transport,
+        state=state,
+        switches=switches_folder(settings),
+        callback_url=settings.callbacks,
+    )
+
+
+async def check_connectors(settings: Settings) -> None:
+    """Load them as a start would, secrets included, and look their strategy through. Raises what a start would raise:
+    ConfigurationError, ManifestError.
+    """
+    transport = AioTransport(allowed_private=settings.allow_private)
+    try:
+        strategy_of(settings, _connectors(settings, transport, DatabaseState()))
+    finally:
+        await transport.close()
 
 
 @asynccontextmanager
@@ -115,16 +137,7 @@ async def open_services(
     transport = AioTransport(allowed_private=settings.allow_private)
     try:
         state = DatabaseState()
-        connectors = load_connectors(
-            folders=_folders(settings),
-            allow=settings.allow_connectors,
-            platforms={name: (p.enabled, p.base_url, _credentials(name, p)) for name, p in settings.platforms.items()},
-            tunings={name: p.tuning() for name, p in settings.platforms.items()},
-            transport=transport,
-            state=state,
-            switches=switches_folder(settings),
-            callback_url=settings.callbacks,
-        )
+        connectors = _connectors(settings, transport, state)
         async with open_evidence(
             database_place(settings),
             safe=Safe(settings.key_folder),

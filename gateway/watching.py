@@ -59,5 +59,5 @@ def _tell(services: Services, change: Change) -> None:
         version=change.version,
         code=change.error.code,
         where=place,
-        reason=str(at.get("mend", "")),
+        reason=": ".join(str(at[key]) for key in ("at", "mend") if at.get(key)),
     )

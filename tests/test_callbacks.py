@@ -33,7 +33,7 @@ from gateway.jobs import late as module
 from gateway.jobs.pending import ForgetLate
 from gateway.jobs.state import DatabaseState
 from gateway.jobs.tables import callback_nonces, callbacks, late_profiles
-from gateway.services import offers
+from gateway.services import check_connectors
 from schemas.base import utc_text
 from schemas.consent import ConsentState
 from schemas.errors import ConfigurationError, NotFound, Shredded
@@ -497,8 +497,8 @@ async def test_without_an_address_for_callbacks_nothing_starts(tmp_path: Path, p
             raise AssertionError
     assert caught.value.details["at"] == "callback_url"
     with pytest.raises(ConfigurationError):
-        offers(made)
-    assert offers(settings(tmp_path, platform)).keys() == {"city-fund"}
+        await check_connectors(made)
+    await check_connectors(settings(tmp_path, platform))
 
 
 async def looks(gate: Gateway) -> None:

@@ -644,6 +644,20 @@ def test_a_platform_nobody_knows_is_named_with_the_file_before_anything_starts(x
     assert "did you mean `sh-tax`?" in result.err
 
 
+@pytest.mark.parametrize(
+    ("key", "mend"),
+    [("", "give it a value"), ('private_key = "invented"', "an unencrypted RSA key of at least 2048 bits")],
+)
+def test_a_secret_that_is_missing_or_no_key_is_named_by_its_place(
+    xinqiao: Run, tmp_path: Path, key: str, mend: str
+) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(f'[platforms.sh-tax.credentials]\napp_id = "invented"\napp_key = "invented"\n{key}\n')
+    result = xinqiao("config", "check", "--config", wrong)
+    assert result.status == 2
+    assert f"at=platforms.sh-tax.credentials.private_key connector=sh-tax file={wrong} mend={mend}" in result.err
+
+
 def test_a_connector_is_shown_with_the_rules_it_is_asked_by(xq: Run) -> None:
     shown = xq("connectors", "show", "sh-hrss", "--json").json
     assert shown["limits"]["manifest"] == shown["limits"]["in_force"]

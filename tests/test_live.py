@@ -87,7 +87,11 @@ async def test_a_touched_manifest_is_the_same_version(world: World) -> None:
         ('id = "xx-bureau"', 'id = "yy-bureau"', "id"),
         ('name = "honours"', 'name = "penalties"', ""),
         ('equals = "404"', 'equals = "405"', "fixtures/honours-absent.json"),
-        ('secrets = ["app_id", "app_key"]', 'secrets = ["app_id", "app_key", "another"]', "secrets.another"),
+        (
+            'secrets = ["app_id", "app_key"]',
+            'secrets = ["app_id", "app_key", "another"]',
+            "platforms.xx-bureau.credentials.another",
+        ),
     ],
     ids=["no TOML", "unknown key", "another id", "another data set", "a fixture fails", "a secret nobody gave"],
 )

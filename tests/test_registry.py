@@ -76,7 +76,7 @@ async def test_a_platform_without_an_account_or_switched_off_is_left_out(tmp_pat
 
 async def test_a_missing_secret_or_an_entry_of_no_connector_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
     folders = [outside(tmp_path)]
-    with pytest.raises(ConfigurationError, match=r"secrets\.token"):
+    with pytest.raises(ConfigurationError, match=r"platforms\.xx-bureau\.credentials\.token"):
         load_connectors(transport=Scripted(), platforms={"xx-bureau": (True, None, {"paasid": "x"})}, folders=folders)
     with pytest.raises(ConfigurationError, match="nobody"):
         load_connectors(transport=Scripted(), platforms={"nobody": (True, None, {})})

@@ -157,7 +157,7 @@ async def test_a_connector_with_terms_of_its_own_gets_a_transport_of_its_own(tmp
 @pytest.mark.parametrize(
     ("url", "secrets", "at"),
     [
-        (None, SECRETS, "secrets.pins"),
+        (None, SECRETS, "platforms.xx-bureau.credentials.pins"),
         ("http://127.0.0.1:1", {**SECRETS, "pins": OTHER_PIN}, "base_url"),
     ],
 )

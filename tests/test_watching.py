@@ -145,6 +145,7 @@ async def test_a_mistake_in_a_manifest_never_interrupts_service_under_load(world
     assert len({version(answer) for answer in world.answers}) == 2
     refused = [line for line in logs if line["event"] == "manifest_refused"]
     assert {line["where"] for line in refused} >= {"manifest.toml:20"}
+    assert refused[-1]["reason"].startswith("fixtures/")
     assert {line["version"] for line in refused} == {first}
 
 

@@ -23,7 +23,7 @@ from gateway.app import create_app
 from gateway.auth.tokens import client_keys
 from gateway.cli.shared import AsJson, State, fail, print_json, print_table, say, settings
 from gateway.profile.request import ProfileRequest
-from gateway.services import offers
+from gateway.services import check_connectors
 from gateway.settings import Settings, settings_file
 from gateway.stamping import authority
 from gateway.telemetry import configure_logging
@@ -145,7 +145,7 @@ def config_check(as_json: AsJson = False) -> None:
     """检查 Read the settings, hold them against the connectors, say what they are; secrets are not shown."""
     held = settings()
     try:
-        offers(held)
+        asyncio.run(check_connectors(held))
         if held.timestamps is not None:
             authority(held.timestamps)
     except ConfigurationError as error:
