@@ -11,12 +11,15 @@ from typing import Any, NoReturn, cast
 
 import msgspec
 
-from schemas.errors import UpstreamCharset, UpstreamMalformed
+from schemas.errors import UpstreamCharset, UpstreamMalformed, UpstreamOversize
 
 Tree = str | int | bool | Decimal | None | list["Tree"] | dict[str, "Tree"]
 
 MAX_DEPTH = 64
 """Levels of JSON arrays and objects."""
+MAX_BRACKETS = 100_000
+"""Arrays and objects of one JSON text; an XML document may have as many elements. In two megabytes of brackets there are
+ten times as many, and they take seconds."""
 MAX_DIGITS = 100
 """Characters of one JSON number."""
 MAX_MAGNITUDE = 100
@@ -85,7 +88,7 @@ def parse_json(text: str) -> Tree:
     Numbers with fraction or exponent become Decimal with every digit kept; minus zero becomes zero. Refused with
     UpstreamMalformed: NaN and infinities, duplicate names, more than 64 levels, numbers longer than 100 characters or
     beyond 10^±100, lone surrogates, and whatever the grammar does not have. Broken characters that escapes hide raise
-    UpstreamCharset.
+    UpstreamCharset, more than 100,000 opening brackets UpstreamOversize.
     """
     try:
         tree = _quick(text)
@@ -111,6 +114,9 @@ def _quick(text: str) -> Tree:
     many names as its text has colons has lost none. Where strings hold colons too, those behind a quotation mark are
     counted: with escapes and space taken away, one stands behind each name and no other string's end.
     """
+    brackets = text.count("{") + text.count("[")
+    if brackets > MAX_BRACKETS:
+        raise UpstreamOversize(brackets=MAX_BRACKETS)
     try:
         data = text.encode()
         tree = _QUICK.decode(data)
@@ -119,7 +125,7 @@ def _quick(text: str) -> Tree:
     # Every tenth byte: a number of so many digits covers ten of them in a row.
     if _TENTH_OF_LONG in data[::10].translate(_ALL_DIGITS):
         raise _Doubt
-    names, depth = _extent(tree, data.count(b"{") + data.count(b"["))
+    names, depth = _extent(tree, brackets)
     if depth > MAX_DEPTH:
         raise _Doubt
     if names != data.count(b":"):

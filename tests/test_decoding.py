@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.decoding import MISSING, at, compile_decoder, decode_text, path_keys
-from connectors.json_tree import _Doubt, _quick, parse_json
+from connectors.json_tree import MAX_BRACKETS, _Doubt, _quick, parse_json
 from connectors.wire import xml_document
 from connectors.xml_tree import MAX_ELEMENTS, parse_xml
 from schemas.errors import InvalidValue, UpstreamCharset, UpstreamMalformed, UpstreamOversize
@@ -197,7 +197,7 @@ def test_what_the_grammar_does_not_have_is_refused(text: str) -> None:
         ('{"a":' * 65 + "1" + "}" * 65, "too_deep"),
         ("[" * 100_000, "too_deep"),
         ('{"a":[' * 50_000, "too_deep"),
-        ("[" * 1_000_000 + "]" * 1_000_000, "too_deep"),
+        ("[" * 50_000 + "]" * 50_000, "too_deep"),
     ],
 )
 def test_json_that_would_mislead_is_refused_by_name(text: str, rule: str) -> None:
@@ -297,6 +297,16 @@ def test_usual_replies_are_read_the_quick_way(text: str) -> None:
 def test_in_doubt_the_quick_way_is_not_taken(text: str) -> None:
     with pytest.raises(_Doubt):
         _quick(text)
+
+
+@pytest.mark.parametrize("inner", ["[]", "{}", '{"a":[":"]}'])
+def test_a_reply_of_ever_more_arrays_or_objects_is_given_up(inner: str) -> None:
+    each = inner.count("[") + inner.count("{")
+    fits = (MAX_BRACKETS - 1) // each
+    assert len(parse_json(f"[{','.join([inner] * fits)}]")) == fits  # type: ignore[arg-type]
+    with pytest.raises(UpstreamOversize) as raised:
+        parse_json(f"[{','.join([inner] * (fits + 1))}]")
+    assert raised.value.details == {"brackets": MAX_BRACKETS}
 
 
 NAMES = st.sampled_from(["a", "b", "a:", ":", " :", '\\"', "\\\\", '\\":', "\\u0061"])
