@@ -18,8 +18,8 @@ Tree = str | int | bool | Decimal | None | list["Tree"] | dict[str, "Tree"]
 MAX_DEPTH = 64
 """Levels of JSON arrays and objects."""
 MAX_BRACKETS = 100_000
-"""Arrays and objects of one JSON text; an XML document may have as many elements. In two megabytes of brackets there are
-ten times as many, and they take seconds."""
+"""Arrays and objects of one JSON text, as many as an XML document may have elements. Two megabytes of brackets are ten
+times as many, and take seconds."""
 MAX_DIGITS = 100
 """Characters of one JSON number."""
 MAX_MAGNITUDE = 100
