@@ -164,6 +164,7 @@ def test_masked_rows_are_made_again_from_an_exported_log(
 
 def test_the_report_of_anomalies_is_printed_for_people_and_programs(xq: Run, folder: Path) -> None:
     assert xq("log", "anomalies", "--last", "3", "--json").json == []
+    assert "nothing passed a threshold" in xq("log", "anomalies", "--last", "3").err
 
     async def limited() -> None:
         async with open_services(Settings(data=folder / "data", allow_connectors=[])) as services:

@@ -623,7 +623,9 @@ def test_settings_are_checked_and_shown_without_secrets(xq: Run, place: Place) -
     secrets = {v for values in get(place.sandbox + "/_sandbox/credentials").values() for v in values.values()}
     assert secrets
     assert not [s for s in secrets if s in shown.out]
-    assert "allow_private" in xq("config", "check").out
+    table = xq("config", "check").out
+    assert "allow_private" in table
+    assert "limits.body_bytes" in table
 
 
 def test_a_lenders_private_key_is_refused_before_the_settings_are_shown(xinqiao: Run, tmp_path: Path) -> None:

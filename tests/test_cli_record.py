@@ -17,6 +17,7 @@ from connectors.sandbox.identity import uscc_of
 from connectors.sandbox.population import enterprise
 from connectors.sandbox.server import start_sandbox
 from gateway.cli.main import main
+from tests.callback_world import CITY_FUND
 
 Run = Callable[..., tuple[int, str, str]]
 USCC = uscc_of(4)
@@ -151,3 +152,10 @@ async def test_nothing_is_recorded_from_an_address_that_is_not_this_machine(xinq
     asked = ["--uscc", USCC, "--dataset", "social_insurance", "--into", "mine"]
     status, _, told = await asyncio.to_thread(xinqiao, "--config", "x.toml", "connectors", "record", "sh-hrss", *asked)
     assert (status, "at=base_url" in told) == (2, True)
+
+
+def test_what_a_platform_sends_by_itself_is_not_recorded(xinqiao: Run) -> None:
+    reply = CITY_FUND / "fixtures" / "found.reply.json"
+    asked = ("--uscc", USCC, "--dataset", "provident_fund", "--reply", reply, "--into", "recorded")
+    status, _, told = xinqiao("connectors", "record", CITY_FUND, *asked)
+    assert (status, "sends by itself" in told) == (2, True)

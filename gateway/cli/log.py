@@ -266,3 +266,5 @@ def anomalies(
             for one in found
         ]
         print_table("异常报告 anomalies", ["规则", "操作人", "次数", "条目", "说明"], rows)
+        if not found:
+            say("没有超过阈值的情形 nothing passed a threshold")

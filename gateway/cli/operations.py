@@ -158,7 +158,13 @@ def config_check(as_json: AsJson = False) -> None:
     if as_json:
         print_json(shown)
     else:
-        print_table("设置 settings", ["key", "value"], [[k, orjson.dumps(v).decode()] for k, v in shown.items()])
+        # What has parts is shown part by part, called as in docs/settings.md.
+        rows = [
+            (f"{name}.{part}" if part else name, orjson.dumps(value).decode())
+            for name, whole in shown.items()
+            for part, value in (whole.items() if isinstance(whole, dict) and whole else [("", whole)])
+        ]
+        print_table("设置 settings", ["key", "value"], rows)
 
 
 def schema(name: Annotated[str, typer.Argument(help=", ".join(SCHEMAS))]) -> None:

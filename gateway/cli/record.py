@@ -56,7 +56,8 @@ def record_(
     found = next((one for one in loaded.manifest.dataset if one.name == dataset), None)
     if found is None or found.strategy == "callback":
         direct = ", ".join(one.name for one in loaded.manifest.dataset if one.strategy != "callback")
-        raise InvalidRequest(at="dataset", mend=f"use one of {direct}")
+        mend = f"use one of {direct}" if direct else "what a platform sends by itself is not recorded"
+        raise InvalidRequest(at="dataset", mend=mend)
     place = into or loaded.fixtures
     if into is None and loaded.fixtures.is_relative_to(BUILT_IN):
         raise InvalidRequest(at="into", mend="name a folder: this connector comes with the gateway")
