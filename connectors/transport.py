@@ -92,6 +92,7 @@ class AioTransport:
         self._origins: dict[str, _Origin] = {}
         self._open: set[Connection] = set()
         self._tidying: asyncio.TimerHandle | None = None
+        self._closed = False
         self._loop = asyncio.get_running_loop()
 
     def secured(self, tls: Tls) -> "AioTransport":
@@ -208,6 +209,9 @@ class AioTransport:
         except (UpstreamTls, ValueError) as err:
             connection.abort()
             raise (err if isinstance(err, UpstreamTls) else UpstreamTls) from None
+        if self._closed:
+            connection.abort()
+            raise UpstreamConnect
         return connection
 
     async def _connect(self, origin: _Origin) -> Connection:
@@ -251,6 +255,7 @@ class AioTransport:
         return origin
 
     async def close(self) -> None:
+        self._closed = True
         for made, _ in self._own:
             await made.close()
         if self._tidying is not None:

@@ -15,7 +15,14 @@ from connectors.kit.hostile import Peer, hostile, message, raw, reply
 from connectors.tls import default_ssl_context
 from connectors.transport import KEPT, AioTransport
 from connectors.wire import WireRequest
-from schemas.errors import ConfigurationError, ConnectorFault, ConsentRevoked, UpstreamTimeout, UpstreamTls
+from schemas.errors import (
+    ConfigurationError,
+    ConnectorFault,
+    ConsentRevoked,
+    UpstreamConnect,
+    UpstreamTimeout,
+    UpstreamTls,
+)
 from tests.certificates import Authority
 
 DAY = timedelta(days=1)
@@ -198,6 +205,18 @@ async def test_a_cancelled_send_hangs_up_and_gives_its_place_back() -> None:
             await transport.send(WireRequest("GET", server.url, {}, b""), timeout=0.1)
         await transport.close()
     assert len(server.requests) == 2
+
+
+async def test_a_connection_that_stands_only_after_the_close_carries_nothing() -> None:
+    async with hostile(reply(200, b"{}")) as server:
+        transport = AioTransport(allowed_private=[server.origin])
+        task = asyncio.create_task(transport.send(WireRequest("GET", server.url, {}, b""), timeout=5))
+        await asyncio.sleep(0)
+        await transport.close()
+        with pytest.raises(UpstreamConnect):
+            await task
+        await transport.close()
+    assert server.requests == []
 
 
 async def test_leave_is_asked_again_when_the_connection_stands_and_nothing_is_sent_without_it() -> None:
