@@ -457,6 +457,14 @@ def test_the_earlier_profile_may_have_lost_its_list_of_sources() -> None:
     assert (report.problem, report.destroyed) == (None, ((1, "sources"),))
 
 
+def test_the_profile_itself_may_have_been_destroyed_and_the_earlier_one_not() -> None:
+    story = Again()
+    items = story.items()
+    items[3] = replace(items[3], payloads={**items[3].payloads, "profile": None})
+    report = verify_bundle(write_bundle(story.checkpoint, [VKEY.text()], SIGNER.jwks(), items), [VKEY])
+    assert (report.problem, report.destroyed) == (None, ((3, "profile"),))
+
+
 AGAIN: dict[str, tuple[Callable[[Again], object], str]] = {
     "an earlier profile left out": (
         lambda s: (s.steps.remove(s.earlier), s.origin.update(entry=7)),
@@ -489,6 +497,11 @@ AGAIN: dict[str, tuple[Callable[[Again], object], str]] = {
         ),
         "entry 1 did not bring what entry 3 uses again",
     ),
+    "one that was not whole": (
+        lambda s: s.before["sources"][0].update(state="partial"),
+        "entry 1 did not bring what entry 3 uses again",
+    ),
+    "a profile that is not its entry's": (lambda s: s.before.update(id="p9"), "payload/1/profile: whose profile it is"),
     "another purpose": (lambda s: s.before.update(purpose="sale"), "the purpose of what was used again is not"),
     "another period": (
         lambda s: s.before.update(period={"first": "2025-11", "last": "2026-11"}),

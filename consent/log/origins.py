@@ -33,6 +33,10 @@ def reused(sources: Iterable[Sequence[Any]]) -> list[tuple[str, str, Origin]]:
     return [(platform, dataset, origin) for platform, dataset, origin in told if origin and origin.how == "reused"]
 
 
+_STATES = {("present", "present"), ("present", "stale"), ("empty_confirmed", "empty_confirmed")}
+"""What an answer was when it was brought, and what it may be when it is used again."""
+
+
 def check_origins(made: Chain) -> None:
     """Raises Unfit where what was used again is not what an earlier profile brought, for the same lender and purpose,
     of the same months, under the same version of the consent."""
@@ -45,8 +49,14 @@ def check_origins(made: Chain) -> None:
                 raise Unfit("log.json", f"the earlier profile whose answer entry {issued.index} uses again is missing")
             named.add(link.index)
             _entries(made, issued, link, (platform, dataset, origin))
-            if profile is not None and before is not None:
-                _contents(f"payload/{link.index}/profile", before, profile, (platform, dataset))
+            if before is not None:
+                path, told = (
+                    f"payload/{link.index}/profile",
+                    [link.entry[k] for k in ("profile", "revision", "consent")],
+                )
+                same(path, "whose profile it is", [before[k] for k in ("id", "revision", "consent_id")], told)
+                if profile is not None:
+                    _contents(path, before, profile, (platform, dataset))
     if strangers := earlier.keys() - named:
         raise Unfit("log.json", f"entry {min(strangers)} does not belong to this evidence")
 
@@ -57,8 +67,13 @@ def _entries(made: Chain, issued: Link, earlier: Link, told: tuple[str, str, Ori
     same("log.json", what, [issued.entry["actor"], origin.permit], [earlier.entry[k] for k in ("actor", "permit")])
     versions = [latest(made.consents, link.index).entry["version"] for link in (made.permits[-1], earlier)]
     same("log.json", f"the consent's version at {what}", *versions)
-    brought = [s for s in earlier.listed("sources") or () if s[:2] == [platform, dataset] and s[4] is not None]
-    known = earlier.listed("sources") is None or [s[4] for s in brought] == [origin.commitment]
+    brought, used = (
+        [s for s in link.listed("sources") or () if s[:2] == [platform, dataset] and s[4] is not None]
+        for link in (earlier, issued)
+    )
+    known = earlier.listed("sources") is None or (
+        [s[4] for s in brought] == [origin.commitment] and (brought[0][2], used[0][2]) in _STATES
+    )
     if not known or reused(brought):
         raise Unfit("log.json", f"entry {earlier.index} did not bring what entry {issued.index} uses again")
     name = f"reply/{platform}/{dataset}"
