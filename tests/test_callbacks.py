@@ -271,6 +271,24 @@ async def test_what_no_profile_will_read_is_not_acknowledged(
         assert await kept(gate) == 0
 
 
+async def test_while_a_platform_is_switched_off_it_is_asked_to_come_again(tmp_path: Path, platform: Bureau) -> None:
+    async with gateway(settings(tmp_path, platform), platform) as gate:
+        first = await gate.ask(await gate.consent())
+        switches = gate.services.connectors.switches
+        assert switches.folder is not None
+        switches.folder.mkdir(exist_ok=True)
+        switch = switches.folder / "city-fund"
+        switch.touch()
+        switches.off = switches.read()
+        status, told = await post(gate, b"", {}, await gate.ticket(0))
+        assert (status, told["code"], told["details"]) == (503, "callback_early", {"retry_after": 60})
+        await rests(gate, first["id"])
+        switch.unlink()
+        switches.off = switches.read()
+        assert await gate.calls(0, "send") == 200
+        assert (await revision(gate, first["id"]))["sources"][0]["state"] == "present"
+
+
 @pytest.mark.parametrize("how", ["none", "failed"])
 async def test_a_failure_and_no_record_are_outcomes_as_of_a_poll(tmp_path: Path, platform: Bureau, how: str) -> None:
     async with gateway(settings(tmp_path, platform), platform) as gate:

@@ -13,10 +13,11 @@ from connectors.engine.pending import ticket_key
 from connectors.transport import MAX_BODY
 from connectors.wire import WireRequest
 from gateway.api.routing import ANYTHING, Route
-from gateway.jobs.callbacks import Awaited, TakeCallback, awaited
+from gateway.jobs.callbacks import RESTS_SECONDS, Awaited, TakeCallback, awaited
 from gateway.jobs.late import LATE
 from gateway.services import SERVICES, Services
 from schemas.errors import (
+    CallbackEarly,
     CallbackRefused,
     InvalidRequest,
     NotFound,
@@ -41,6 +42,9 @@ async def receive(request: web.Request) -> web.Response:
     if receiver is None or not isinstance(connector, DeclarativeConnector):
         raise NotFound(what="callback")
     try:
+        if connector.id in services.connectors.switches.off:
+            # Whoever reads what came asks the connector, which gives nothing now.
+            raise CallbackEarly(retry_after=RESTS_SECONDS)
         heard = await _heard(request, receiver, services, connector.heard_at())
         new = await services.evidence.submit(TakeCallback(key, what, heard))
     except XinqiaoError as error:
