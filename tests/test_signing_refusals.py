@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.signing import SCHEMES
 from connectors.signing.algorithms import checker, signer
-from connectors.signing.http_fields import content_digest, inner_list, signature_inputs
+from connectors.signing.http_fields import auth_parameters, content_digest, inner_list, signature_inputs
 from connectors.signing.keys import as_bytes, as_text, public_key
 from connectors.signing.parameters import parameters_of
 from connectors.signing.rfc9421 import Message, signature_base
@@ -374,3 +374,12 @@ def test_a_certificate_holds_a_public_key(tmp_path: Path) -> None:
 def test_a_scheme_without_verifier_has_none_for_our_own_key_either() -> None:
     with pytest.raises(ManifestError):
         SCHEMES["none"].verifier({}, {"private_key": "x"})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", 'a="1" b="2"', 'a="1",', 'a="1",  b="2"', "a=1", 'a="1"x', 'a="1", a="2"', 'a="1\n", b"']
+)
+def test_parameters_of_authorization_in_another_form_are_refused(text: str) -> None:
+    with pytest.raises(UpstreamSignature) as caught:
+        auth_parameters(text)
+    assert caught.value.details["why"] == "malformed"
