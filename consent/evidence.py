@@ -340,7 +340,8 @@ async def open_evidence(
     ``origin`` go on from a database that is older than what was signed. ``tables`` makes the tables that are missing,
     or sees that none is.
     Raises KeysUnavailable under another key-encryption key, LogBroken where the stored head does not hold together or
-    is of another origin or key, LogBehind where it is older than the head in ``safe``, and StorageUnavailable.
+    is of another key, ConfigurationError where the log has another origin, LogBehind where it is older than the head in
+    ``safe``, and StorageUnavailable.
     """
     database, ledger, vault = open_store(place), Ledger(origin, log_key, other_log_keys), Vault(safe, pseudonym_key)
     now = clock or _utc_now

@@ -68,6 +68,9 @@ def prepare(
                 note = _resume(connection, ledger, note, safe, utc_text(now))
             elif not _continues(connection, note):
                 raise LogBehind
+            elif _anchored(note).origin != ledger.origin:
+                mend = "the name that this log was made with: a log keeps it until it is lost (`xinqiao log resume`)"
+                raise ConfigurationError(at="origin", mend=mend)
             _try_keys(connection, vault, safe, utc_text(now))
     except (SQLAlchemyError, sqlite3.Error, OSError):
         raise StorageUnavailable(retry_after=5) from None

@@ -18,8 +18,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 ALLOWED = frozenset(
     {
         "event", "level", "timestamp", "request_id", "method", "route", "status", "code", "duration_ms", "lender",
-        "consent_id", "profile_id", "permit_id", "platform", "dataset", "state", "reason", "attempts", "where",
-        "host", "port", "size", "index", "version", "count", "error_type", "connectors",
+        "consent_id", "profile_id", "revision", "permit_id", "platform", "dataset", "state", "reason", "attempts",
+        "where", "host", "port", "size", "index", "version", "count", "error_type", "connectors",
     }
 )  # fmt: skip
 _LONGEST = 300

@@ -25,6 +25,7 @@ from consent.permits import Sweep
 from consent.profiles import IssueProfile, RecordEvent
 from schemas.consent import ConsentState
 from schemas.errors import (
+    ConfigurationError,
     ConsentRevoked,
     InvalidRequest,
     KeysUnavailable,
@@ -113,10 +114,13 @@ async def test_a_changed_subject_key_stops_its_subject_and_nobody_else(tmp_path:
 async def test_a_log_is_not_opened_under_another_key_or_origin(place: Path | str) -> None:
     async with world(place):
         pass
-    for changes in ({"log_key": Ed25519PrivateKey.generate()}, {"origin": "another.test/log"}):
-        with pytest.raises(LogBroken):
-            async with world(place, **changes):
-                pass
+    with pytest.raises(LogBroken):
+        async with world(place, log_key=Ed25519PrivateKey.generate()):
+            pass
+    with pytest.raises(ConfigurationError) as caught:
+        async with world(place, origin="another.test/log"):
+            pass
+    assert caught.value.details["at"] == "origin"
 
 
 async def test_a_place_that_cannot_hold_a_file_is_storage_unavailable(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The log holds listed keys only, and nothing in it looks like an identifier, a credential or a control character."""
 
+import ast
 import io
 import json
 import logging
@@ -14,6 +15,7 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway import telemetry
 from gateway.telemetry import ALLOWED, Metrics, configure_logging, redact
 
 # Each is invented, in the form of a real one.
@@ -140,6 +142,14 @@ def test_whatever_is_logged_is_one_line_of_json_of_limited_length(event: dict[st
     assert kept.keys() == event.keys()
     assert all(len(value) <= 300 for value in kept.values() if isinstance(value, str))
     json.dumps(kept, allow_nan=False)
+
+
+def test_no_line_that_the_gateway_writes_loses_a_key() -> None:
+    writes = re.compile(r"\b(log|get_logger\(\))\.(info|warning|error)$")
+    for file in Path(telemetry.__file__).parent.rglob("*.py"):
+        calls = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        keys = {word.arg for call in calls if writes.search(ast.unparse(call.func)) for word in call.keywords}
+        assert keys - {None} <= ALLOWED, file
 
 
 def test_what_a_library_says_is_reduced_to_the_fact(lines: io.StringIO) -> None:

@@ -50,7 +50,7 @@ async def receive(request: web.Request) -> web.Response:
     except XinqiaoError as error:
         _count(services, what, error.code)
         if error.code not in _EXPECTED:
-            log.warning("callback_refused", platform=what.connector, code=error.code, why=error.details.get("why"))
+            log.warning("callback_refused", platform=what.connector, code=error.code, reason=error.details.get("why"))
         raise
     _count(services, what, "kept" if new else "acknowledged")
     if new:
