@@ -150,7 +150,7 @@ class Origin(Model):
 
     how: Literal["reused", "shared"]
     permit: ShortText
-    """Under which the platform was called."""
+    """Of the call; of an earlier profile, its own, under which the platform was called or a call was shared."""
     entry: Count | None
     """The log entry of that profile, and how it commits to the same reply; None where the call was shared."""
     commitment: Sha256Hex | None

@@ -16,7 +16,7 @@ class Origin(NamedTuple):
 
     how: str
     permit: str
-    """Under which the platform was called."""
+    """Of the call; of an earlier profile, its own, under which the platform was called or a call was shared."""
     entry: int | None
     """That of the earlier profile, and what it commits to the same reply by; both None where it was shared."""
     commitment: str | None
