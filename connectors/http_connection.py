@@ -53,7 +53,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reply = reply = self._loop.create_future()
         self._headers: dict[str, str] = {}
         self._fields = self._fed = 0
-        self._body = bytearray()
+        self._body: bytes | bytearray = b""
         self._headed = False
         self._bodiless = bodiless
         self._timer = self._loop.call_at(when, self._late)
@@ -154,7 +154,13 @@ class Connection(asyncio.BufferedProtocol):
     def on_body(self, body: bytes) -> None:
         if self._reply is None:
             return
-        self._body += body
+        # Nearly always there is one part, and it is not copied; of a million, none is kept by itself.
+        if self._body:
+            if type(self._body) is bytes:
+                self._body = bytearray(self._body)
+            self._body += body
+        else:
+            self._body = body
         if len(self._body) > self._max_body:
             self._fail(UpstreamOversize(limit=self._max_body))
 
@@ -166,7 +172,7 @@ class Connection(asyncio.BufferedProtocol):
     # --- How a reply ends --------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
-        body, self._body = bytes(self._body), bytearray()
+        body, self._body = bytes(self._body), b""
         try:
             if body and (inflate := inflater(self._headers.get("content-encoding"), self._max_body)):
                 # In pieces: what a member of it leaves over is copied.
