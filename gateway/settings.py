@@ -7,6 +7,7 @@ as a variable: ``XINQIAO_PLATFORMS='{"sh-tax": {"credentials": {"app_id": "…"}
 import os
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -322,6 +323,9 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
         settings = FromFile(**{k: v for k, v in overrides.items() if v is not None})
     except ValidationError as err:
         at, mend = first_flaw(err)
+        if err.errors(include_input=False, include_context=False, include_url=False)[0]["type"] == "extra_forbidden":
+            close = get_close_matches(at.rpartition(".")[2], _names(), n=1)
+            mend = "no such setting" + (f": did you mean `{close[0]}`?" if close else "")
         raise ConfigurationError(at=at, mend=mend, **({"file": str(file)} if file else {})) from None
     except SettingsError as err:
         # The library says which setting in its text only; the value is not in it, and nothing else of it is shown.
@@ -333,6 +337,11 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
     if settings.production and settings.key_folder.resolve().is_relative_to(settings.data.resolve()):
         raise ConfigurationError(at="keys", mend="in production the keys must not lie inside the data folder")
     return settings
+
+
+def _names() -> list[str]:
+    parts = [one for one in globals().values() if isinstance(one, type) and issubclass(one, BaseModel)]
+    return sorted({name for part in parts for name in part.model_fields})
 
 
 # Not settings: where the settings file is, and where the tests find real replies.

@@ -672,10 +672,17 @@ def test_a_connector_is_shown_with_the_rules_it_is_asked_by(xq: Run) -> None:
 
 def test_a_setting_nobody_knows_is_named(xinqiao: Run, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
-    wrong.write_text("colour = 1")
-    result = xinqiao("config", "check", "--config", wrong)
-    assert result.status == 2
-    assert "at=colour" in result.err
+    for text, told in (
+        ("colour = 1", "at=colour file={} mend=no such setting\n"),
+        (
+            "[platforms.sh-tax]\nweihgt = 3",
+            "at=platforms.sh-tax.weihgt file={} mend=no such setting: did you mean `weight`?",
+        ),
+    ):
+        wrong.write_text(text)
+        result = xinqiao("config", "check", "--config", wrong)
+        assert result.status == 2
+        assert told.format(wrong) in result.err
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
