@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Row, insert, select
 
 from consent.batch import Batch, Command
 from consent.log.tiles import Stamp
-from consent.tables import log_timestamps
+from consent.tables import log_head, log_timestamps
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,10 @@ class StoreTimestamp(Command[None]):
 
 
 def newest_timestamp(connection: Connection) -> TimedStamp | None:
-    """The stamp of the largest head that has one."""
-    row = connection.execute(select(log_timestamps).order_by(log_timestamps.c.size.desc()).limit(1)).first()
+    """The stamp of the largest head that has one; of no head that the log has not come to."""
+    come = log_timestamps.c.size <= select(log_head.c.size).scalar_subquery()
+    rows = select(log_timestamps).where(come).order_by(log_timestamps.c.size.desc()).limit(1)
+    row = connection.execute(rows).first()
     return None if row is None else TimedStamp(_stamp(row), row.time)
 
 

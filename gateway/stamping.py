@@ -116,10 +116,11 @@ class Stamper:
         return held
 
     async def due(self, every: timedelta) -> str | None:
-        """The newest head, where the newest stamp is older than that and the log has grown since."""
+        """The newest head, where the newest stamp is older than that and the log has grown since. A stamp of a time to
+        come is none: whoever can write a row into the database could end all stamping by it."""
         head = (await self._evidence.signed_head()).plain
         newest = await self._evidence.read(newest_timestamp)
-        if newest is not None and datetime.fromisoformat(newest.time) + every > self._now():
+        if newest is not None and self._now() - every < datetime.fromisoformat(newest.time) <= self._now() + SKEW:
             return None
         return head if _size(head) > (newest.stamp.size if newest else 0) else None
 

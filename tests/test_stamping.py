@@ -290,6 +290,22 @@ async def test_a_stamp_is_due_when_the_last_is_old_and_the_log_has_grown_since(p
         assert await evidence.read(newest_timestamp) == stamped
 
 
+@pytest.mark.parametrize(("ahead", "later"), [(1, timedelta(0)), (0, timedelta(days=400))])
+async def test_a_row_of_a_head_or_a_time_to_come_does_not_end_the_stamping(
+    tmp_path: Path, tsa: Tsa, ahead: int, later: timedelta
+) -> None:
+    moment = now()
+    async with (
+        world(tmp_path / "e.db") as evidence,
+        stamper(evidence, lambda query: (200, b""), tsa, lambda: moment) as one,
+    ):
+        await grow(evidence)
+        written = Stamp(evidence.size + 10**6 * ahead, "", b"")
+        await evidence.submit(StoreTimestamp(TimedStamp(written, (moment + later).isoformat(timespec="milliseconds"))))
+        await grow(evidence)
+        assert await one.due(HOUR) == await head(evidence)
+
+
 def test_every_stamp_up_to_the_exported_head_leaves_with_it(tmp_path: Path) -> None:
     (tmp_path / "e.db").touch()
     database = Database(tmp_path / "e.db")
