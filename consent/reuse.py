@@ -93,13 +93,15 @@ def earlier(
         keys.want(subject)
     keys.load(connection)
     newest: dict[Way, str] = {}
+    under = [leave.consent_id, leave.purpose, {"first": leave.first, "last": leave.last}]
     for permit_id, subject, profile_id, revision, index in rows:
         key = keys.find(subject, RetentionClass.PAYLOAD)
         entry = profile_entry(profile_id, revision)
         if key is None or (jws := _opened(connection, key, f"{entry}/profile")) is None:
             continue
         profile = orjson.loads(unb64url(jws.split(b".")[1].decode()))
-        if [profile["purpose"], profile["period"]] != [leave.purpose, {"first": leave.first, "last": leave.last}]:
+        # What is sealed is asked, not the row: whoever can write into the database gets nobody else's answers by it.
+        if [profile[k] for k in ("consent_id", "purpose", "period")] != under:
             continue
         for way, source in _answered(profile, wanted):
             # A late answer is newer than its permit, so the order of permits is not that of answers.

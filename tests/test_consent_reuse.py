@@ -1,7 +1,9 @@
 """consent.reuse: what earlier profiles brought is found under the very same leave, and nowhere else."""
 
 import json
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,13 @@ async def issue(
     }
     told |= {"commitment": "ab" * 32, "reason": None, "fetched_at": utc_text(NOW + timedelta(seconds=int(name, 36)))}
     told |= source
-    profile = {"id": f"p{name}", "purpose": "loan_review", "period": PERIOD, "sources": [told]}
+    profile = {
+        "id": f"p{name}",
+        "consent_id": consent_id,
+        "purpose": "loan_review",
+        "period": PERIOD,
+        "sources": [told],
+    }
     payload = json.dumps({"records": [{"persons": persons}]}).encode()
     held = () if persons is None else (SealedSource("sh-hrss", "social_insurance", payload),)
     outcome = Outcome("sh-hrss", "social_insurance", told["state"], None, None)
@@ -125,6 +133,18 @@ async def test_an_answer_that_was_not_whole_is_not_passed_over_for_an_older_one(
         await issue(evidence, consent, "1", state="empty_confirmed")
         await issue(evidence, consent, "2", state=state)
         assert await found(evidence, leave(consent)) == {}
+
+
+async def test_a_row_that_names_the_profile_of_another_consent_gives_nothing_of_it(tmp_path: Path) -> None:
+    async with world(tmp_path / "e.db") as evidence:
+        consents = [(await evidence.submit(GrantConsent(grant(application=f"LN-{n}"), LENDER))).id for n in range(2)]
+        for n, consent in enumerate(consents):
+            await issue(evidence, consent, f"{n}")
+        with closing(sqlite3.connect(tmp_path / "e.db")) as file:
+            assert file.execute("UPDATE permits SET profile_id = 'p1' WHERE id = 'm0'").rowcount == 1
+            file.commit()
+        assert await found(evidence, leave(consents[0])) == {}
+        assert await found(evidence, leave(consents[1]))
 
 
 async def test_failures_and_what_stood_in_for_silence_say_nothing_newer(tmp_path: Path) -> None:

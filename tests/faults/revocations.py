@@ -43,12 +43,7 @@ ITEM = Item(WAY.platform, WAY.dataset, frozenset({"month"}))
 PERIOD = {"first": "2025-12", "last": "2026-11"}
 SOURCE = {"platform": WAY.platform, "dataset": WAY.dataset, "via": None, "state": "present", "origin": None}
 SOURCE |= {"commitment": "ab" * 32, "fetched_at": "2026-11-24T06:00:00.000+00:00"}
-JWS = (
-    ProfileSigner(Ed25519PrivateKey.from_private_bytes(bytes(32)))
-    .sign({"purpose": "loan_review", "period": PERIOD, "sources": [SOURCE]})
-    .jws
-)
-"""Of an invented profile, as far as it is read when it is used again."""
+SIGNER = ProfileSigner(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 ANSWER = Reply(Found.FOUND, ({"month": "2026-10"},), None, NOW, 1, bytes(32), None)
 PAUSES = (0.0, 0.0, 0.001, 0.002, 0.005, 0.01)
 AT_ONCE = 40
@@ -139,7 +134,9 @@ class Interleaving:
 
     async def _issue(self, one: Evidence, name: str, permit_id: str) -> None:
         kept = SealedSource(WAY.platform, WAY.dataset, b'{"records":[]}')
-        await one.submit(IssueProfile(permit_id, f"f{name}", 1, JWS, (kept,), ()))
+        # An invented profile, as far as it is read when it is used again.
+        told = {"consent_id": f"c{self.seed}", "purpose": "loan_review", "period": PERIOD, "sources": [SOURCE]}
+        await one.submit(IssueProfile(permit_id, f"f{name}", 1, SIGNER.sign(told).jws, (kept,), ()))
 
     async def _call(self, guard: PermitGuard) -> Reply:
         await guard.may_send()
