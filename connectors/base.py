@@ -62,7 +62,8 @@ class Reply:
 
 class Try(NamedTuple):
     """Attempts at one step that ended alike, one after the other. ``at``: Unix seconds of the first; ``what``: ``ask``,
-    of a ticket ``submit`` and ``poll``, of a callback ``submit`` and ``callback``; ``outcome``: ``answered``, ``pending``, ``no_record``, or the error's code.
+    of a ticket ``submit`` and ``poll``, of a callback ``submit`` and ``callback``; ``outcome``: ``answered``,
+    ``pending``, ``no_record``, or the error's code.
     """
 
     at: float

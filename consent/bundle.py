@@ -29,7 +29,7 @@ from consent.vault import RetentionClass, Sealed, SubjectKey, Vault
 from schemas.errors import LogBroken
 
 _PROFILE = (
-    select(profiles.c.lender, profiles.c.consent_id, profiles.c.permit_id, profiles.c.revision)
+    select(profiles.c.lender, profiles.c.consent_id, profiles.c.subject, profiles.c.permit_id, profiles.c.revision)
     .where(profiles.c.id == bindparam("id"))
     .order_by(profiles.c.revision.desc())
     .limit(1)
@@ -49,6 +49,7 @@ class ProfileRow:
 
     lender: str
     consent_id: str
+    subject: str
     permit_id: str
     revision: int
 

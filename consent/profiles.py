@@ -182,15 +182,14 @@ def access_refused(actor: str, code: str, operation: str, consent_id: str | None
 class RecordEvent(Command[int]):
     """Append one event of schemas.events that changes nothing else; answers with its index.
 
-    ``subject_uscc`` is replaced by the subject's pseudonym. Raises InvalidValue for fields that are not the event's.
+    ``subject`` is a pseudonym. Raises InvalidValue for fields that are not the event's.
     """
 
     event: str
     actor: str
     consent: str | None
-    subject_uscc: str | None
+    subject: str | None
     data: Mapping[str, Json]
 
     def decide(self, batch: Batch) -> int:
-        subject = None if self.subject_uscc is None else batch.vault.pseudonym(self.subject_uscc)
-        return batch.append(self.event, self.actor, self.consent, subject, self.data)[0]
+        return batch.append(self.event, self.actor, self.consent, self.subject, self.data)[0]

@@ -40,6 +40,7 @@ class StoredProfile:
     revision: int
     lender: str
     consent_id: str
+    subject: str
     log_index: int
     issued_at: str
     jws: bytes = field(repr=False)
@@ -79,9 +80,9 @@ _PROFILE = (
         profiles.c.revision,
         profiles.c.lender,
         profiles.c.consent_id,
+        profiles.c.subject,
         profiles.c.log_index,
         profiles.c.issued_at,
-        profiles.c.subject,
     )
     .where(profiles.c.id == bindparam("id"))
     .order_by(profiles.c.revision.desc())
@@ -171,14 +172,14 @@ def profile(connection: Connection, profile_id: str, vault: Vault) -> StoredProf
     place = f"{profile_entry(row.id, row.revision)}/profile"
     stored = connection.execute(_SEALED, {"id": place}).one_or_none()
     if stored is None and (state := shred_state(connection, row.subject, RetentionClass.PAYLOAD)):
-        return StoredProfile(row.id, row.revision, row.lender, row.consent_id, row.log_index, row.issued_at, b"", state)
+        return StoredProfile(*row, jws=b"", shredded=state)
     if stored is None:
         raise LogBroken(at=place)
     keys = KeySet(vault)
     keys.want(row.subject)
     keys.load(connection)
     jws = keys.existing(row.subject, RetentionClass.PAYLOAD).open("sealed", place, Sealed(*stored))
-    return StoredProfile(row.id, row.revision, row.lender, row.consent_id, row.log_index, row.issued_at, jws)
+    return StoredProfile(*row, jws=jws)
 
 
 def entries(connection: Connection, start: int, stop: int) -> list[LogEntry]:

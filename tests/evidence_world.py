@@ -99,7 +99,7 @@ class Story:
             items=[["sh-hrss", "social_insurance", ["month", "persons"]]],
         )
         self.issued = entry("profile.issued", permit="m1", profile="p1", revision=1)
-        self.read = entry("profile.read", subject=None, profile="p1", revision=1)
+        self.read = entry("profile.read", profile="p1", revision=1)
         self.steps = [self.granted, self.permit, self.issued, self.read]
         self.reply: dict[str, Any] = {"digest": "ab" * 32, "records": deepcopy(RECORDS)}
         self.sources: list[dict[str, Any]] = [

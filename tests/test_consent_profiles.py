@@ -170,7 +170,8 @@ async def test_an_event_is_recorded_under_the_pseudonym_of_its_subject(tmp_path:
     async with world(tmp_path / "e.db") as evidence:
         permit = await permitted(evidence)
         data: dict[str, Any] = {"profile": "profile-1", "revision": 1}
-        index = await evidence.submit(RecordEvent("profile.read", LENDER, permit.consent.id, uscc(), data))
+        subject = evidence.pseudonym(uscc())
+        index = await evidence.submit(RecordEvent("profile.read", LENDER, permit.consent.id, subject, data))
         access: dict[str, Any] = {"code": "unauthenticated", "operation": "consent.show"}
         await evidence.submit(RecordEvent("access.refused", "unknown", None, None, access))
         read, refused = (orjson.loads(e.entry) for e in await evidence.entries(index, index + 2))

@@ -18,6 +18,7 @@ from schemas.errors import (
     UpstreamCharset,
     UpstreamError,
     UpstreamMalformed,
+    UpstreamOversize,
     UpstreamRejected,
     UpstreamTruncated,
     UpstreamUnrecognised,
@@ -296,7 +297,7 @@ WHOLE = sent(body([row()])).decode()
         WHOLE.replace('"rs": 30', '"rs": -Infinity'),
         WHOLE.replace('"rs": 30', '"rs": 1e400'),
         WHOLE.replace('"rs": 30', '"rs": ' + "9" * 5000),
-        WHOLE.replace('"rs": 30', '"rs": ' + "[" * 100_000 + "]" * 100_000),
+        WHOLE.replace('"rs": 30', '"rs": ' + "[" * 99_000 + "]" * 99_000),
         WHOLE.replace('"312000.00"', '"\\ud800"'),
         WHOLE + "garbage",
         WHOLE + WHOLE,
@@ -312,7 +313,7 @@ WHOLE = sent(body([row()])).decode()
         "minus infinity",
         "beyond every number",
         "5,000 digits",
-        "100,000 deep",
+        "99,000 deep",
         "half a surrogate pair",
         "text behind",
         "two documents",
@@ -325,6 +326,11 @@ WHOLE = sent(body([row()])).decode()
 )
 async def test_u11_what_is_not_strict_json_is_refused_whole(tmp_path: Path, text: str) -> None:
     assert type(await failure(bureau(tmp_path), text.encode())) is UpstreamMalformed
+
+
+async def test_u11_json_of_more_than_100_000_arrays_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    text = WHOLE.replace('"rs": 30', '"rs": ' + "[" * 100_000 + "]" * 100_000)
+    assert type(await failure(bureau(tmp_path), text.encode())) is UpstreamOversize
 
 
 async def test_u11_numbers_keep_every_digit_and_minus_zero_is_zero(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ async def test_the_same_profile_is_read_again_and_each_reading_is_logged(world: 
         assert {k: v for k, v in reply.json.items() if k != "log"} == {k: v for k, v in profile.items() if k != "log"}
         assert reply.json["log"]["index"] == profile["log"]["index"]
         (entry,) = await evidence.entries(size, evidence.size)
-        assert json.loads(entry.entry)["event"] == "profile.read"
+        told = json.loads(entry.entry)
+        assert (told["event"], told["subject"]) == ("profile.read", evidence.pseudonym(world.firm["uscc"]))
 
 
 async def test_the_place_in_the_log_verifies_under_the_published_key(world: World) -> None:

@@ -89,7 +89,8 @@ class Calling:
         return _json({"code": "0", "lsh": asked.lsh})
 
     async def shown(self, _: web.Request) -> web.Response:
-        asked = [{"n": one.n, "lsh": one.lsh, "uscc": one.uscc, "notify": one.notify, "told": one.told} for one in self.asked]
+        names = ("n", "lsh", "uscc", "notify", "told")
+        asked = [{name: getattr(one, name) for name in names} for one in self.asked]
         return _json({"secrets": self.secrets, "delay": self.delay, "does": self.does, "asked": asked})
 
     async def set(self, request: web.Request) -> web.Response:

@@ -176,9 +176,8 @@ async def _uses(visit: Visit) -> web.Response:
     page = query_int(visit.request.query, "page", 1)
     if page < 1 or (page > 1 and (page - 1) * USES >= len(uses)):
         raise InvalidRequest(at="page", mend="a page that there is")
-    await evidence.submit(
-        RecordEvent("uses.read", ENTERPRISE, consent.id, visit.ask.subject.uscc, {"request": visit.stored.id})
-    )
+    subject = evidence.pseudonym(visit.ask.subject.uscc)
+    await evidence.submit(RecordEvent("uses.read", ENTERPRISE, consent.id, subject, {"request": visit.stored.id}))
 
     outlets = {one.id: one.name for one in visit.ask.intermediaries}
 

@@ -19,5 +19,5 @@ async def export_evidence(services: Services, profile_id: str, lender: str | Non
             await evidence.submit(access_refused(lender, NotFound.code, "export evidence", about))
         raise NotFound(what="profile")
     exported: dict[str, Json] = {"profile": profile_id, "revision": row.revision}
-    await evidence.submit(RecordEvent("profile.exported", lender or OPERATOR, row.consent_id, None, exported))
+    await evidence.submit(RecordEvent("profile.exported", lender or OPERATOR, row.consent_id, row.subject, exported))
     return await evidence.bundle(profile_id, row, services.signer.jwks())

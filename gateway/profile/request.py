@@ -199,7 +199,11 @@ async def read_profile(services: Services, profile_id: str, lender: str | None) 
         raise Shredded(what="profile", state=held.shredded)
     await evidence.submit(
         RecordEvent(
-            "profile.read", lender or "operator", held.consent_id, None, {"profile": held.id, "revision": held.revision}
+            "profile.read",
+            lender or "operator",
+            held.consent_id,
+            held.subject,
+            {"profile": held.id, "revision": held.revision},
         )
     )
     where = await evidence.place(held.log_index)
