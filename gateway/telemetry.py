@@ -31,8 +31,8 @@ _SUSPECT = re.compile(
     r"|eyJ[A-Za-z0-9_-]{8,}\S*|bearer\s+\S+",
     re.IGNORECASE,
 )
-# Identifiers that this gateway made: random hex, in which a run of digits means nothing.
-_OURS = re.compile(r"[cpmw][0-9a-f]{30}|(?=[0-9a-f]*[a-f])[0-9a-f]{16}")
+# Identifiers that this gateway made, and versions of manifests: hex, in which a run of digits means nothing.
+_OURS = re.compile(r"[cpmw][0-9a-f]{30}|(?=[0-9a-f]*[a-f])[0-9a-f]{16}|[0-9]{1,4}(?:\.[0-9]{1,4}){0,3}\+[0-9a-f]{12}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\u200b-\u200f\ufeff]")
 
 EventDict = MutableMapping[str, Any]

@@ -5,6 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 from consent import evidence as evidence_module
 from consent.consents import GrantConsent
@@ -34,7 +35,7 @@ async def test_a_persons_part_has_an_entry_of_its_own_and_its_own_key(tmp_path: 
     subjects = [e["subject"] for e in entries]
     assert subjects[1:] == [p.subject for p in made.persons]
     assert len(set(subjects)) == 3
-    with create_engine(f"sqlite:///{tmp_path / 'e.db'}").connect() as connection:
+    with create_engine(f"sqlite:///{tmp_path / 'e.db'}", poolclass=NullPool).connect() as connection:
         held = connection.execute(text("SELECT subject, class FROM sealed WHERE kind = 'part'")).all()
         keys = connection.execute(text("SELECT DISTINCT subject FROM subject_keys")).scalars().all()
     assert {(row[0], row[1]) for row in held} == {(s, "evidence") for s in subjects[1:]}

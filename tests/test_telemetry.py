@@ -115,6 +115,7 @@ def test_ordinary_values_pass_unchanged(lines: io.StringIO) -> None:
         "request_id": "0a1b2c3d4e5f6071",
         "profile_id": "p" + "1" * 29 + "a",
         "consent_id": "c" + "123456789012345678" + "a" * 12,
+        "version": "2.1+a12345678901",
         "route": "POST /v1/profiles",
         "status": 200,
         "duration_ms": 12.5,

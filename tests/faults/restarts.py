@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 
 import orjson
+from sqlalchemy import Connection
 
 from benchmarks.postgres_server import PostgresServer
 from consent.consents import ChangeConsent, GrantConsent
@@ -19,6 +20,7 @@ from consent.evidence import Evidence
 from consent.ledger import read_head
 from consent.log.merkle import CompactRange, leaf_hash
 from consent.profiles import IssueProfile
+from consent.reads import entries
 from schemas.consent import ConsentState
 from schemas.errors import ConsentConflict, IdempotencyRunning, StorageUnavailable
 from tests.consent_world import LENDER, ask, grant, world
@@ -54,12 +56,15 @@ async def one(evidence: Evidence, n: int) -> None:
 
 async def recomputed(evidence: Evidence) -> list[dict[str, Any]]:
     """The entries, after holding the head against them: dense, and the root is theirs."""
-    entries = await evidence.entries(0, 10**7)
-    assert [e.index for e in entries] == list(range(len(entries)))
-    head = await evidence._read(read_head)
-    tree = CompactRange().extend([leaf_hash(e.entry) for e in entries])
+    return await evidence.read(recomputed_by)
+
+
+def recomputed_by(connection: Connection) -> list[dict[str, Any]]:
+    held, head = entries(connection, 0, 10**7), read_head(connection)
+    assert [e.index for e in held] == list(range(len(held)))
+    tree = CompactRange().extend([leaf_hash(e.entry) for e in held])
     assert (tree.size, tree.root) == (head.size, head.root)
-    return [orjson.loads(e.entry) for e in entries]
+    return [orjson.loads(e.entry) for e in held]
 
 
 async def survive(
