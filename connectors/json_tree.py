@@ -69,7 +69,7 @@ def _constant(_: str) -> NoReturn:
 _JSON = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_decimal, parse_constant=_constant, strict=True
 )
-_OPEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_OPEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', re.DOTALL)
 _ZERO = Decimal(0)
 # Escapes that can hide what raw text was already searched for: surrogates, U+FFFD, the first letter of 锟斤拷.
 _SUSPECT_ESCAPE = re.compile(r"\\u(?:[dD][89a-fA-F]|[fF]{3}[dD]|951[fF])")

@@ -43,9 +43,10 @@ _COUNT = re.compile(_NUMBER)
 _SIMPLE = re.compile(r"(?:0|[1-9][0-9]{0,9})(?:\.[0-9]{1,2})?")
 _GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3}){1,2}(?:\.[0-9]{1,2})?")
 _SHARE = re.compile(r"(?:0|[1-9][0-9]{0,9})(?:\.[0-9]{1,8})?")
-# The same for many values, each ended by a line feed: nothing that was taken is given back, so no input is slow.
-_AMOUNTS = re.compile(r"(?:(?:[1-9][0-9]{0,2}(?:,[0-9]{3}){1,2}+|0|[1-9][0-9]{0,9}+)(?:\.[0-9]{1,2}+)?+\n)*+")
-_SHARES = re.compile(r"(?:(?:0|[1-9][0-9]{0,9}+)(?:\.[0-9]{1,8}+)?+\n)*+")
+# The same for many values, each ended by a line feed. Only one way leads through a line, so no input is slow.
+# Possessive repeats would say so, but the re of Python 3.11.2 lets one that failed keep what it took (gh-106052).
+_AMOUNTS = re.compile(r"(?:(?:0|[1-9][0-9]{0,9}|[1-9][0-9]{0,2}(?:,[0-9]{3}){1,2})(?:\.[0-9]{1,2})?\n)*")
+_SHARES = re.compile(r"(?:(?:0|[1-9][0-9]{0,9})(?:\.[0-9]{1,8})?\n)*")
 _DIGITS = re.compile(r"0|[1-9][0-9]{0,14}")
 _FULL_WIDTH = str.maketrans(
     {**{chr(c + 0xFEE0): chr(c) for c in range(0x21, 0x7F)}, "\u3000": " ", "\u00a0": " ", "￥": "¥"}

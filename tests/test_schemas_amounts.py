@@ -313,6 +313,8 @@ def test_many_usual_amounts_are_read_at_once() -> None:
     assert compile_amounts(Unit.YI)(["0.05", "12"]) == ["5000000.00", "1200000000"]
     assert compile_amounts(Unit.FEN)(["1"]) is None
     assert compile_amounts(Unit.WAN)(["1\n2", "3"]) is None
+    assert compile_amounts(Unit.YUAN)(["0."]) is None
+    assert shares(["0."]) is None
     assert shares(["0.07", "1"]) == ["0.07", "1"]
     with pytest.raises(TypeError):
         shares(["0.07", 1])  # type: ignore[list-item]
