@@ -15,6 +15,7 @@ from consent import journal as journal_module
 from consent import storage_postgres
 from consent.consents import ChangeConsent, GrantConsent
 from consent.evidence import Evidence, open_evidence
+from consent.keeper import Keeper
 from consent.profiles import RecordEvent
 from consent.storage import storage_failed
 from schemas.consent import ConsentState
@@ -126,8 +127,9 @@ async def wired(url: str) -> AsyncIterator[tuple[Wire, str]]:
 
 @pytest.fixture
 def unswept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No commits but those of the test."""
+    """No commits but those of the test; a transaction that reads ends with one too."""
     monkeypatch.setattr(Evidence, "_sweep", lambda _: asyncio.sleep(0))
+    monkeypatch.setattr(Keeper, "run", lambda _: asyncio.sleep(0))
 
 
 @pytest.mark.usefixtures("unswept")
